@@ -1,0 +1,44 @@
+"""`python -m ffrepro`, and the command `ffrepro`: run what a config says."""
+
+import os
+import sys
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ffrepro.errors import UserError
+from ffrepro.paths import CONF, from_root
+from ffrepro.run import run
+from ffrepro.suggest import explain
+
+OmegaConf.register_new_resolver("from_root", lambda path: str(from_root(path)))
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def _job(config: DictConfig) -> None:
+    run(config)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 a fault of the program, 2 a mistake to mend, 130 interrupted."""
+    # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        _job()
+    except UserError as error:
+        sys.exit(_complain(str(error)))
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(_complain(explain(error, sys.argv[1:])))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(text: str) -> int:
+    print(f"ffrepro: {text}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Learning procedures, one file each, complete and readable from top to bottom.
+
+An algorithm is made from its hyperparameters alone; `begin` hands it what a run provides. The runner owns
+epochs, clock, logging, checkpoints and the choice of what to evaluate; an algorithm file stays free of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ffrepro.architecture.mlp import Mlp
+from ffrepro.dataset import Dataset, Split
+from ffrepro.goodness import Goodness
+from ffrepro.schedule import Schedule
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run provides to its algorithm."""
+
+    dataset: Dataset
+    architecture: Mlp
+    goodness: Goodness
+    schedule: Schedule
+    seed: int
+    device: torch.device
+    products: torch.dtype
+    state: torch.dtype = torch.float32
+
+
+class Algorithm(Protocol):
+    """Owns its net, its optimizer state and its random numbers."""
+
+    def begin(self, setting: Setting) -> None:
+        """Build the net for `setting`. Called once, before anything else."""
+        ...
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        """Train `epoch` (from 1); the metrics hold at least `loss`."""
+        ...
+
+    def monitor(self, split: Split) -> Metrics:
+        """Errors that are cheap enough to be measured after every epoch."""
+        ...
+
+    def evaluate(self, split: Split) -> Metrics:
+        """`error` in percent is the headline; the other keys are named after it."""
+        ...
+
+    def pictures(self, split: Split) -> dict[str, np.ndarray]:
+        """Arrays from which the report draws, beside the numbers of the record."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

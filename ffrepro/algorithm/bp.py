@@ -1,0 +1,111 @@
+"""Backpropagation on the same nets: what Forward-Forward is compared with.
+
+Source: The Forward-Forward Algorithm, section 3.1: a few fully connected ReLU layers and a softmax, trained
+for about 20 epochs without regularising by the two-dimensional form of the images.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear, relu
+
+from ffrepro.algorithm import Metrics, Setting
+from ffrepro.dataset import Split
+from ffrepro.evaluate import ROWS, chunks, error_percent
+from ffrepro.schedule import batches
+
+
+class Backprop:
+    """Stochastic gradient descent on the cross-entropy of a softmax over the top layer.
+
+    Args:
+        batch_size: images in a minibatch; a remainder is left out of the epoch.
+        optimizer: parameters -> a torch optimizer.
+    """
+
+    def __init__(
+        self, *, batch_size: int, optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    ) -> None:
+        self.batch_size = batch_size
+        self._make_optimizer = optimizer
+
+    def begin(self, setting: Setting) -> None:
+        self.train = setting.dataset.train
+        self.schedule = setting.schedule
+        self.products = setting.products
+        self.device = setting.device
+        self.generator = torch.Generator().manual_seed(setting.seed)
+        layers = setting.architecture.build(
+            self.train.inputs.shape[1],
+            self.generator,
+            device=setting.device,
+            products=setting.state,
+            state=setting.state,
+        )
+        top = torch.zeros(setting.dataset.n_classes, layers[-1].width, device=setting.device, dtype=setting.state)
+        # torch's layout: (width, fan_in).
+        weights = [layer.weight.t().contiguous() for layer in layers] + [top]
+        self.weights = [nn.Parameter(weight) for weight in weights]
+        self.biases = [nn.Parameter(weight.new_zeros(len(weight))) for weight in weights]
+        self.optimizer = self._make_optimizer([*self.weights, *self.biases])
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, n_pixels) -> (B, n_classes)."""
+        half = self.products != self.weights[0].dtype
+        with torch.autocast(self.device.type, dtype=self.products, enabled=half):
+            below = images
+            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+                below = relu(linear(below, weight, bias))
+            return linear(below, self.weights[-1], self.biases[-1]).to(images.dtype)
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * self.schedule.gain(epoch)
+        totals = self.weights[0].new_zeros(2)
+        count = 0
+        for batch in batches(len(self.train), self.batch_size, self.generator, self.device):
+            targets = self.train.targets[batch]
+            logits = self.logits(self.train.inputs[batch])
+            loss = cross_entropy(logits, targets)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            totals += torch.stack([loss.detach(), (logits.argmax(1) != targets).sum().to(loss.dtype)])
+            count += 1
+        loss_sum, errors = totals.tolist()
+        return {"loss": loss_sum / count, "running_error": 100.0 * errors / (count * self.batch_size)}
+
+    def monitor(self, split: Split) -> Metrics:
+        return {"error": self.evaluate(split)["error"]}
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> Metrics:
+        """`error`, and `loss`: the mean cross-entropy in nats."""
+        logits = torch.cat([self.logits(split.inputs[part]) for part in chunks(len(split), ROWS)])
+        return {
+            "error": error_percent(logits, split.targets),
+            "loss": cross_entropy(logits, split.targets).item(),
+        }
+
+    def pictures(self, split: Split) -> dict[str, np.ndarray]:
+        """First-layer fields."""
+        return {"first_layer_fields": self.weights[0].detach().float().cpu().numpy()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "weights": [weight.detach() for weight in self.weights],
+            "biases": [bias.detach() for bias in self.biases],
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for mine, saved in zip([*self.weights, *self.biases], [*state["weights"], *state["biases"]], strict=True):
+            mine.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])

@@ -1,0 +1,1 @@
+"""Nets, given as lists of layers from the input up."""

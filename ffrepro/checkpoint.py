@@ -1,0 +1,65 @@
+"""Save and resume a run, and keep two launches of the same run apart."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ffrepro.errors import UserError
+from ffrepro.files import written_atomically
+
+
+def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
+    """Write `state` of the run `fingerprint` to `path`, atomically."""
+    with written_atomically(path) as file:
+        try:
+            torch.save({"fingerprint": fingerprint, "state": state}, file)
+        except RuntimeError as error:  # torch's writer hides the disk's own error
+            raise OSError(None, str(error).splitlines()[0]) from error
+
+
+def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state of the run `fingerprint`, or None where there is none, or only another run's.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UserError(
+            f"checkpoint {path} is damaged ({type(error).__name__}). Remove it to start the run anew."
+        ) from error
+    return saved["state"] if saved["fingerprint"] == fingerprint else None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file `path` for this process; it is released when the process ends, however that comes.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}. Mend the folder's permissions, or choose another with results_dir=…"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"this run is already under way in another process (it holds {path}): wait for it, or stop it."
+            ) from error
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,117 @@
+"""MNIST and Fashion-MNIST: 60,000 training and 10,000 test images of 28×28 pixels, 10 classes.
+
+Sources: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits; H. Xiao, K. Rasul,
+R. Vollgraf, Fashion-MNIST, arXiv 1708.07747. The files are torchvision's (`MNIST/raw/*-ubyte`).
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torchvision import datasets
+
+from ffrepro.dataset import Dataset, Split, hold_out
+from ffrepro.errors import DataNotFoundError, UserError
+from ffrepro.paths import from_root
+
+_TRAIN_IMAGES = "train-images-idx3-ubyte"
+_TRAIN_LABELS = "train-labels-idx1-ubyte"
+_TEST_IMAGES = "t10k-images-idx3-ubyte"
+_TEST_LABELS = "t10k-labels-idx1-ubyte"
+
+# SHA-256 of the official files.
+_SHA256 = {
+    "mnist": {
+        _TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        _TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        _TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        _TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "fashion_mnist": {
+        _TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        _TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        _TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        _TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+}
+_TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
+
+
+class Mnist:
+    """MNIST or its fashion twin, with pixels between 0 and 1 in one row an image.
+
+    Args:
+        name: which of the two.
+        validation: images held out of the end of the training data.
+    """
+
+    def __init__(self, *, name: Literal["mnist", "fashion_mnist"], validation: int) -> None:
+        self.name: str = name
+        self.validation = validation
+
+    def load(self, device: torch.device) -> Dataset:
+        raw = self._find()
+        content = {file: _read_checked(raw / file, sha256) for file, sha256 in _SHA256[self.name].items()}
+        train, validation = hold_out(_split(content[_TRAIN_IMAGES], content[_TRAIN_LABELS], device), self.validation)
+        return Dataset(
+            name=self.name,
+            train=train,
+            validation=validation,
+            test=_split(content[_TEST_IMAGES], content[_TEST_LABELS], device),
+            n_classes=10,
+            image_shape=(28, 28),
+            sha256=hashlib.sha256("".join(sorted(_SHA256[self.name].values())).encode()).hexdigest(),
+            stand_in=False,
+        )
+
+    def _find(self) -> Path:
+        """The folder of the raw files, downloaded if need be."""
+        folder = _TORCHVISION[self.name].__name__
+        roots = data_roots()
+        for root in roots:
+            raw = root / folder / "raw"
+            if all((raw / file).is_file() for file in _SHA256[self.name]):
+                return raw
+        target = from_root("data")
+        try:
+            _TORCHVISION[self.name](str(target), download=True)
+            return target / folder / "raw"
+        except (RuntimeError, OSError) as error:  # URLError is an OSError
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        looked = ", ".join(str(root / folder / "raw") for root in roots)
+        raise DataNotFoundError(
+            f"data set {self.name} not found: looked in {looked}; the download failed ({reason}). Either put the four idx files into one "
+            f"of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there is a network."
+        )
+
+
+def data_roots() -> list[Path]:
+    """Where data sets are looked for, in order."""
+    named = os.environ.get("FFREPRO_DATA_DIR")
+    return [*([Path(named)] if named else []), from_root("data"), from_root("../shared/data").resolve()]
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}. Make the file readable, or remove it to fetch it anew."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"{path} is damaged: expected SHA-256 {sha256}, found {found} ({len(content)} bytes). "
+            f"Remove it and run `make data`."
+        )
+    return content
+
+
+def _split(images: bytes, labels: bytes, device: torch.device) -> Split:
+    # idx files: a header of 16 (images) or 8 bytes (labels), then one byte a value.
+    pixels = torch.from_numpy(np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28 * 28).copy())
+    classes = torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).copy())
+    return Split(pixels.to(device).float().div_(255), classes.to(device).long())

@@ -1,0 +1,55 @@
+"""Which device a run uses, and in which precision its matrix products are."""
+
+import os
+
+import torch
+
+from ffrepro.errors import UserError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        UserError: no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device is {name!r}: expected auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={name} asks for a GPU and PyTorch sees none: use device=cpu or device=auto.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: there are only {torch.cuda.device_count()} GPUs, counted from 0.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 where the processor multiplies it faster than fp32 (AMX, AVX512-bf16, CUDA), else fp32."""
+    if name == "auto":
+        return "bf16" if _fast_bf16(device) else "fp32"
+    if name not in PRECISIONS:
+        raise UserError(f"precision is {name!r}: expected auto, fp32 or bf16.")
+    return name
+
+
+def choose_threads(threads: int | None) -> None:
+    """Compute with `threads` CPU threads; None leaves PyTorch's choice, one a core."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"threads is {threads}: expected at least 1, up to the {os.cpu_count()} cores of this machine.")
+    torch.set_num_threads(threads)
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

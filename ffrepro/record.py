@@ -1,0 +1,145 @@
+"""What a run leaves behind: one JSON file, the only thing that the report is made from."""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ffrepro.errors import UserError
+from ffrepro.files import written_atomically
+from ffrepro.paths import IN_CHECKOUT, ROOT
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run. `metrics` are final; `history` has the metrics of each epoch. Times are in seconds."""
+
+    schema: int
+    status: Literal["ok", "failed", "diverged"]
+    error: str | None
+    table: str
+    row: str
+    budget: str
+    seed: int
+    command: str
+    config: dict[str, Any]
+    choices: dict[str, str]
+    overrides: list[str]
+    fingerprint: str
+    git: dict[str, Any]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    started_at: str
+    wall_s: float
+    train_s: float
+    peak_memory_bytes: int
+    metrics: dict[str, float | None]
+    history: list[dict[str, float | None]]
+
+    def write(self, path: Path) -> None:
+        """Write to `path`, whole or not at all; NaN and infinities become null."""
+        with written_atomically(path) as file:
+            file.write((json.dumps(_finite(asdict(self)), indent=1, allow_nan=False) + "\n").encode())
+
+
+def load(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        UserError: it is damaged, or of another schema.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"record {path} cannot be read ({error}). Remove it and run its row again.") from error
+    expected = {field.name for field in fields(Record)}
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or set(content) != expected:
+        raise UserError(f"record {path} is not of schema {SCHEMA}. Remove it and run its row again.")
+    return Record(**content)
+
+
+def fingerprint(decisive: dict[str, Any]) -> str:
+    """A hash of what decides a run's result; devices, paths and places in the code are not in it."""
+    return hashlib.sha256(json.dumps(_without_targets(decisive), sort_keys=True).encode()).hexdigest()
+
+
+def git_state() -> dict[str, Any]:
+    """The checkout's commit and whether something but results has been changed since; nulls outside a checkout."""
+    unknown: dict[str, Any] = {"commit": None, "dirty": None}
+    if not IN_CHECKOUT:
+        return unknown
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ".", ":!results"))}
+    except (OSError, subprocess.CalledProcessError):
+        return unknown
+
+
+def environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Everything about the machine that can move a result or its time."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "deterministic": device.type == "cpu",
+    }
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory this process has held: on a GPU the GPU's, else the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def write_pictures(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Keep what the report draws beside a record: a compressed array file."""
+    with written_atomically(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores"
+    except OSError:
+        pass  # not Linux
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _without_targets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_targets(item) for key, item in value.items() if key not in ("_target_", "_partial_")}
+    if isinstance(value, list):
+        return [_without_targets(item) for item in value]
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,61 @@
+"""What Hydra says of a misspelt option or value, in one line, with what was probably meant."""
+
+import difflib
+import re
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from ffrepro.paths import CONF
+
+
+def explain(error: Exception, arguments: list[str]) -> str:
+    """One line for `error`, which came of the command line's `arguments`."""
+    text = " ".join(str(error).split())
+    text = re.sub(r" To append to your config use .*| set_struct.*", "", text)
+    missing_key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
+    missing_option = re.search(r"Could not find '([^']+)/([^'/]+)' Available options", text)
+    missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
+    if missing_option:
+        folder, name = missing_option.groups()
+        options = sorted(
+            path.relative_to(CONF / folder).with_suffix("").as_posix() for path in (CONF / folder).rglob("*.yaml")
+        )
+        near = difflib.get_close_matches(name, options, n=3, cutoff=0.4)
+        return f"there is no {folder}={name}: expected one of {', '.join(options)}.{_meant(near)}"
+    if missing_key or missing_group:
+        match = missing_key or missing_group
+        assert match is not None
+        known = _keys(_composed(arguments))
+        near = difflib.get_close_matches(match.group(1), known, n=3, cutoff=0.6)
+        return f"there is no option {match.group(1)!r}.{_meant(near) or ' See --help for all options.'}"
+    return text
+
+
+def _meant(near: list[str]) -> str:
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _composed(arguments: list[str]) -> DictConfig:
+    """The config of the arguments that choose an experiment, without the others, one of which is wrong."""
+    chosen = [text for text in arguments if text.startswith("experiment=") and "," not in text]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            return hydra.compose("config", overrides=chosen)
+        except Exception:  # the experiment itself may be what is wrong
+            return hydra.compose("config")
+
+
+def _keys(config: DictConfig) -> list[str]:
+    """All dotted keys of `config`."""
+    keys: list[str] = []
+
+    def collect(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            keys.append(f"{prefix}{key}")
+            if isinstance(value, dict):
+                collect(value, f"{prefix}{key}.")
+
+    collect(OmegaConf.to_container(config, resolve=False), "")
+    return [key for key in keys if not key.rsplit(".", 1)[-1].startswith("_")]

@@ -1,0 +1,138 @@
+"""What is seen of a run while it goes: lines or a bar on the terminal, and Weights & Biases as a second sink."""
+
+import os
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from ffrepro.errors import UserError
+from ffrepro.paths import from_root
+
+_LINE_EVERY_S = 10.0
+
+
+class Tracker(Protocol):
+    """Is told of a run; the record is written without it."""
+
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None: ...
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
+
+    def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
+        """The final metrics, and the first layer's fields (height, width) in one picture."""
+        ...
+
+
+class NoTracking:
+    """The record alone."""
+
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None:
+        pass
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
+        pass
+
+
+class Wandb:
+    """Weights & Biases. Offline needs no account, network or key; `wandb sync` sends the run later.
+
+    Args:
+        project: its name there.
+        mode: `offline` or `online`.
+    """
+
+    def __init__(self, *, project: str, mode: str) -> None:
+        if mode not in ("offline", "online"):
+            raise UserError(f"tracking.mode is {mode!r}: expected offline or online (or tracking=none).")
+        self.project = project
+        self.mode = mode
+
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None:
+        try:
+            import wandb  # noqa: PLC0415 - tracking=none must run without it
+        except ImportError as error:
+            raise UserError("wandb is not installed: install it, or choose tracking=none.") from error
+        folder = from_root("results")
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("WANDB_SILENT", "true")
+        try:
+            self._run = wandb.init(
+                project=self.project,
+                mode=self.mode,
+                group=table,
+                name=f"{row}-seed{seed}",
+                config=config,
+                dir=str(folder),
+            )
+        except (wandb.errors.Error, OSError) as error:
+            raise UserError(f"wandb cannot start ({error}): choose tracking.mode=offline or tracking=none.") from error
+        self._wandb = wandb
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        self._run.log(metrics, step=epoch)
+
+    def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
+        if fields is not None:
+            self._run.log({"first_layer_fields": self._wandb.Image(fields)})
+        self._run.summary.update(metrics)
+        self._run.finish()
+
+
+class Terminal:
+    """Epoch, errors so far and time left: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str, epochs: int, done: int) -> None:
+        self.title, self.epochs, self.first = title, epochs, done
+        self.console = Console(stderr=True, soft_wrap=True)
+        self._last_line = 0.0
+        self._started = time.monotonic()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed}/{task.total}  {task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            # The time of one epoch can be a minute: remember more than the default.
+            speed_estimate_period=3600,
+        )
+        self._task = self._bar.add_task(title, total=epochs, completed=done, figures="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        figures = "  ".join(
+            f"{name.replace('_', ' ')} {value:.2f}{' %' if 'error' in name else ''}" for name, value in metrics.items()
+        )
+        self._bar.update(self._task, completed=epoch, figures=figures)
+        now = time.monotonic()
+        if not self.console.is_terminal and (now - self._last_line > _LINE_EVERY_S or epoch == self.epochs):
+            left = (now - self._started) / (epoch - self.first) * (self.epochs - epoch)
+            self.console.print(
+                f"{self.title}: epoch {epoch}/{self.epochs}  {figures}  {duration(left)} left", highlight=False
+            )
+            self._last_line = now
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 12 min, 3.5 h."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
