@@ -51,7 +51,8 @@ def locked(path: Path) -> Iterator[None]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror}. Mend the folder's permissions, or choose another with results_dir=…"
+            f"cannot write {path}: {error.strerror}. Mend the folder's permissions, or choose another folder with "
+            "results_dir=…"
         ) from error
     try:
         try:

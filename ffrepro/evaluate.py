@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 # Rows of one forward pass in evaluation: large enough for full speed, small enough for 0.1 GB of activities.
@@ -29,6 +28,7 @@ def errors_by_layer(name: str, scores: Tensor, targets: Tensor, first_layer: int
 
     Args:
         name: of the test, as in `goodness`.
+        targets: (N,), the right classes.
         scores: (n_layers, N, n_classes); those of several layers are added.
         first_layer: the number, from 1, of the layer that `scores[0]` belongs to.
     """

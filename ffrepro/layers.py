@@ -80,6 +80,10 @@ class Dense:
             below: (R, fan_in), the layer's inputs. R is any number of rows.
             delta: (R, width), what each row asks of the activities.
             bias_gradient: (width,), for the bias, which has no weight cost.
+            batch_size: what G is divided by; not R, since one row may stand for many examples or none.
+            momentum: μ.
+            rate: the learning rate.
+            weight_cost: the decay, inside the learning rate.
         """
         share = (1 - momentum) / batch_size
         if self.weight.is_cuda and self._rounded is not self.weight:

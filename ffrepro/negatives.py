@@ -22,8 +22,9 @@ def sample_wrong_label(logits: Tensor, targets: Tensor, generator: torch.Generat
 
     The net's own likely mistakes are the hard negatives that make training several times shorter.
     """
-    without_truth = logits.scatter(1, targets.unsqueeze(1), _EXCLUDED)
-    return without_truth.softmax(-1).multinomial(1, generator=generator).squeeze(1)
+    likely = logits.scatter(1, targets.unsqueeze(1), _EXCLUDED).softmax(-1)
+    # The race of exponential clocks: what torch.multinomial does too, but without its checks, which wait for a GPU.
+    return (likely / torch.empty_like(likely).exponential_(generator=generator)).argmax(1)
 
 
 def uniform_wrong_label(targets: Tensor, n_classes: int, generator: torch.Generator) -> Tensor:

@@ -20,6 +20,7 @@ from ffrepro.files import written_atomically
 from ffrepro.paths import IN_CHECKOUT, ROOT
 
 SCHEMA = 1
+Status = Literal["ok", "failed", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Record:
     """One run. `metrics` are final; `history` has the metrics of each epoch. Times are in seconds."""
 
     schema: int
-    status: Literal["ok", "failed", "diverged"]
+    status: Status
     error: str | None
     table: str
     row: str
@@ -116,7 +117,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 def write_pictures(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Keep what the report draws beside a record: a compressed array file."""
     with written_atomically(path) as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _cpu_name() -> str:

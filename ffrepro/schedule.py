@@ -1,10 +1,11 @@
 """What is trained when: the factor on the learning rates by epoch, and the minibatches of an epoch."""
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from ffrepro.errors import UserError
 
 
 class Schedule(Protocol):
@@ -29,11 +30,15 @@ class HoldThenLinear:
         return (1 + 2 * (self.epochs - epoch)) / self.epochs
 
 
-def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Iterator[Tensor]:
-    """The minibatches of one epoch, as indices (batch_size,) into `n` examples; a remainder is left out.
+def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """The minibatches of one epoch, as indices (n_batches, batch_size) into `n` examples; a remainder is left out.
 
     Drawn by `generator` (on the CPU), or in the order of the data where it is None.
+
+    Raises:
+        UserError: there are fewer examples than one minibatch holds.
     """
+    if not 1 <= batch_size <= n:
+        raise UserError(f"algorithm.batch_size is {batch_size}: expected 1 to {n}, the number of training examples.")
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
-    whole = order[: n - n % batch_size].to(device)
-    return iter(whole.view(-1, batch_size))
+    return order[: n - n % batch_size].view(-1, batch_size).to(device)

@@ -3,7 +3,7 @@
 import os
 import time
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from rich.console import Console
@@ -48,7 +48,7 @@ class Wandb:
         mode: `offline` or `online`.
     """
 
-    def __init__(self, *, project: str, mode: str) -> None:
+    def __init__(self, *, project: str, mode: Literal["offline", "online"]) -> None:
         if mode not in ("offline", "online"):
             raise UserError(f"tracking.mode is {mode!r}: expected offline or online (or tracking=none).")
         self.project = project

@@ -66,18 +66,17 @@ class Backprop:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * self.schedule.gain(epoch)
         totals = self.weights[0].new_zeros(2)
-        count = 0
-        for batch in batches(len(self.train), self.batch_size, self.generator, self.device):
+        epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
+        for batch in epoch_batches:
             targets = self.train.targets[batch]
             logits = self.logits(self.train.inputs[batch])
             loss = cross_entropy(logits, targets)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             totals += torch.stack([loss.detach(), (logits.argmax(1) != targets).sum().to(loss.dtype)])
-            count += 1
         loss_sum, errors = totals.tolist()
-        return {"loss": loss_sum / count, "running_error": 100.0 * errors / (count * self.batch_size)}
+        return {"loss": loss_sum / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def monitor(self, split: Split) -> Metrics:
         return {"error": self.evaluate(split)["error"]}

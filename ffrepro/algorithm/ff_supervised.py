@@ -18,6 +18,7 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent, errors_by_layer
+from ffrepro.graphs import replayed
 from ffrepro.layers import normalize, significant
 from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
 from ffrepro.optimizer.momentum import momentum_step
@@ -131,14 +132,18 @@ class FFSupervised:
 
     def train_epoch(self, epoch: int) -> Metrics:
         gain = self.schedule.gain(epoch)
-        totals = self.neutral.new_zeros(2)
+
+        def step(batch: Tensor) -> Tensor:
+            return self.minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
+
         order = self.generator if self.reshuffle else None
-        count = 0
-        for batch in batches(len(self.train), self.batch_size, order, self.neutral.device):
-            totals += self.minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
-            count += 1
+        epoch_batches = batches(len(self.train), self.batch_size, order, self.neutral.device)
+        take = replayed(step, epoch_batches[0], self, self.label_generator)
+        totals = self.neutral.new_zeros(2)
+        for batch in epoch_batches:
+            totals += take(batch)
         loss, errors = totals.tolist()
-        return {"loss": loss / count, "running_error": 100.0 * errors / (count * self.batch_size)}
+        return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
         """One update of everything; `gain` is the schedule's factor on all learning rates.
@@ -165,7 +170,7 @@ class FFSupervised:
 
         self._learn_softmax(neutral_given, labels - logits.softmax(-1), gain)
         losses = [
-            self._learn_layer(k, positive[k], positive_given[k], negative[k], negative_given[k], gain)
+            self._learn_layer(k, positive[k], positive_given[k], negative[k], negative_given[k], gain=gain)
             for k in range(len(self.layers))
         ]
         errors = (logits.argmax(1) != targets).sum()
@@ -180,7 +185,7 @@ class FFSupervised:
             momentum_step(head, velocity, gain * self.head_learning_rate, self.head_weight_cost)
 
     def _learn_layer(
-        self, k: int, positive: Tensor, positive_given: Tensor, negative: Tensor, negative_given: Tensor, gain: float
+        self, k: int, positive: Tensor, positive_given: Tensor, negative: Tensor, negative_given: Tensor, *, gain: float
     ) -> Tensor:
         """Raise the goodness of positive data above the threshold, lower that of negative data below it."""
         size, threshold, mean = len(positive), self.thresholds[k], self.running_means[k]
@@ -227,7 +232,7 @@ class FFSupervised:
         return torch.cat(parts, 1)
 
     def neutral_logits(self, split: Split) -> Tensor:
-        """The softmax's logits of each counted layer after one pass with the neutral label, (n_counted, N, n_classes)."""
+        """The softmax's logits of each counted layer with the neutral label, (n_counted, N, n_classes)."""
         parts = []
         for part in chunks(len(split), ROWS):
             _, given = self.forward(embed_label(split.inputs[part], self.neutral))

@@ -37,7 +37,7 @@ _SHA256 = {
         _TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     },
 }
-_TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
+_TORCHVISION: dict[str, type[datasets.MNIST]] = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
 
 class Mnist:
@@ -69,7 +69,7 @@ class Mnist:
 
     def _find(self) -> Path:
         """The folder of the raw files, downloaded if need be."""
-        folder = _TORCHVISION[self.name].__name__
+        folder: str = _TORCHVISION[self.name].__name__
         roots = data_roots()
         for root in roots:
             raw = root / folder / "raw"
@@ -83,8 +83,9 @@ class Mnist:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         looked = ", ".join(str(root / folder / "raw") for root in roots)
         raise DataNotFoundError(
-            f"data set {self.name} not found: looked in {looked}; the download failed ({reason}). Either put the four idx files into one "
-            f"of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there is a network."
+            f"data set {self.name} not found: looked in {looked}; the download failed ({reason}). Either put the four "
+            f"idx files into one of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there "
+            f"is a network."
         )
 
 

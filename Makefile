@@ -1,0 +1,53 @@
+# Every target makes what it needs: `make reproduce-table1` on a fresh clone is enough.
+BUDGET ?= auto
+DEVICE ?= auto
+SEEDS ?=
+ROWS ?=
+ARGS ?=
+PYTHON ?= python3
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help reproduce-table1 report test check format benchmark data clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo "Targets:"
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo "Variables: BUDGET=smoke|quick|paper|auto  SEEDS=0,1,2  ROWS=bp,ff_supervised  DEVICE=auto|cpu|cuda"
+	@echo "           ARGS='tracking=none precision=fp32' (any options of a run)  PYTHON=python3.12"
+
+reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the report
+	$(BIN)/python scripts/reproduce.py table1 --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' $(ARGS)
+
+report: $(INSTALLED)  ## write the report anew from the records
+	$(BIN)/python scripts/report.py
+
+test: $(INSTALLED)  ## the tests, under three minutes
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## format and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(INSTALLED)  ## time and memory of training on this machine, beside bare matrix products
+	$(BIN)/python scripts/benchmark.py --device '$(DEVICE)'
+
+data: $(INSTALLED)  ## find or download the data sets and check them
+	$(BIN)/python scripts/fetch_data.py
+
+clean:  ## remove the environment, caches, the HTML report and checkpoints; records stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist results/report results/checkpoints results/work
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,224 @@
+"""Time and memory of training on this machine, beside the bare matrix products of the same shapes.
+
+Full speed is reached once most images are told apart, so every net is trained for a while first, on few images of
+MNIST; an epoch's time is that of some minibatches, times the minibatches of an epoch. Minibatches and bare products
+are timed in turn, so that a busy machine slows both.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import hydra
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ffrepro.algorithm import Setting
+from ffrepro.algorithm.ff_supervised import FFSupervised
+from ffrepro.architecture.mlp import Mlp
+from ffrepro.config import build
+from ffrepro.dataset import Dataset, Source
+from ffrepro.device import PRECISIONS, choose_device, choose_precision
+from ffrepro.errors import UserError
+from ffrepro.files import written_atomically
+from ffrepro.goodness import SumOfSquares
+from ffrepro.paths import CONF, from_root
+from ffrepro.record import environment
+from ffrepro.schedule import HoldThenLinear
+
+_ROUNDS = 5
+_WARM_UP_IMAGES, _WARM_UP_EPOCHS = 5_000, 4
+_SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net, and what an epoch of it is."""
+
+    name: str
+    widths: tuple[int, ...]
+    images: int
+
+
+CASES = (
+    Case("784-1000-1000-1000, 50,000 images", (1000, 1000, 1000), 50_000),
+    Case("784-4×2000, 60,000 images", (2000, 2000, 2000, 2000), 60_000),
+)
+_BATCH = 100
+
+
+def main() -> int:
+    """The command line of `scripts/benchmark.py`; returns its exit code."""
+    parser = argparse.ArgumentParser(description="Time and memory of training on this machine.")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16")
+    parser.add_argument("--output", default="results/benchmark.json", help="JSON file, from the repository root")
+    options = parser.parse_args()
+    try:
+        device = choose_device(options.device)
+        precision = choose_precision(options.precision, device)
+        result = {
+            "environment": environment(device, precision),
+            "speed": [speed(case, device, precision) for case in CASES],
+            "memory": memory(device, precision),
+            "precision": precisions(device),
+        }
+        with written_atomically(from_root(options.output)) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
+    except UserError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    _print(result)
+    print(f"Written to {options.output}")
+    return 0
+
+
+def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
+    """Seconds an epoch of `ff_supervised`, and of the bare products and updates with whole minibatches."""
+    # A whole epoch on a GPU, which is fast but needs its time to begin one.
+    minibatches = 20 if device.type == "cpu" else case.images // _BATCH
+    dataset = _mnist(device)
+    algorithm = _algorithm(case.widths, device, precision, dataset.reduced(_WARM_UP_IMAGES, None))
+    for _ in range(_WARM_UP_EPOCHS):
+        algorithm.train_epoch(1)
+    algorithm.train = dataset.train.first(minibatches * _BATCH)
+    bare = _bare(case.widths, device, precision, minibatches)
+    pairs = [(_seconds(lambda: algorithm.train_epoch(1), device), _seconds(bare, device)) for _ in range(_ROUNDS)]
+    epoch = case.images / _BATCH / minibatches
+    return {
+        "case": case.name,
+        "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch,
+        "bare_products_epoch_s": statistics.median(bare for _, bare in pairs) * epoch,
+        "ratio_to_bare_products": statistics.median(ours / bare for ours, bare in pairs),
+    }
+
+
+def memory(device: torch.device, precision: str) -> dict[str, Any]:
+    """Peak memory of an epoch's beginning and an evaluation of 4 × 2000 on 60,000 images, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        before, peak = pool.apply(_peak, (str(device), precision))
+    return {"case": CASES[1].name, "over_interpreter_with_torch_bytes": peak - before}
+
+
+def precisions(device: torch.device) -> list[dict[str, Any]]:
+    """Test errors of a small net on MNIST in both precisions, three seeds each."""
+    dataset = _mnist(device).reduced(10_000, None)
+    rows = []
+    for name in PRECISIONS:
+        errors = []
+        for seed in _SEEDS:
+            algorithm = _algorithm((256, 256), device, name, dataset, seed=seed, epochs=5)
+            for epoch in range(1, 6):
+                algorithm.train_epoch(epoch)
+            errors.append(algorithm.evaluate(dataset.test)["error"])
+        rows.append(
+            {"precision": name, "test_errors": errors, "mean": statistics.mean(errors), "std": statistics.stdev(errors)}
+        )
+    return rows
+
+
+def _mnist(device: torch.device) -> Dataset:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        source: Source = build(hydra.compose("config").dataset)
+    return source.load(device)
+
+
+def _algorithm(
+    widths: tuple[int, ...], device: torch.device, precision: str, dataset: Dataset, *, seed: int = 0, epochs: int = 60
+) -> FFSupervised:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        algorithm: FFSupervised = build(hydra.compose("config").algorithm)
+    algorithm.begin(
+        Setting(
+            dataset=dataset,
+            architecture=Mlp(widths, 1.0),
+            goodness=SumOfSquares(),
+            schedule=HoldThenLinear(epochs),
+            seed=seed,
+            device=device,
+            products=PRECISIONS[precision],
+        )
+    )
+    return algorithm
+
+
+def _bare(widths: tuple[int, ...], device: torch.device, precision: str, minibatches: int) -> Callable[[], object]:
+    """The products of three passes, of the weight gradient and nothing else but the update, for whole minibatches."""
+    dtype = PRECISIONS[precision]
+    layers = []
+    for below, above in pairwise([784, *widths]):
+        weight, velocity = torch.ones(below, above, device=device), torch.zeros(below, above, device=device)
+        inputs = torch.ones(3 * _BATCH, below, device=device, dtype=dtype)
+        deltas = torch.ones(2 * _BATCH, above, device=device, dtype=dtype)
+        layers.append((weight, velocity, weight.to(dtype), inputs, deltas))
+
+    def work() -> None:
+        for _ in range(minibatches):
+            for weight, velocity, rounded, inputs, deltas in layers:
+                inputs @ rounded
+                gradient = inputs[: 2 * _BATCH].t() @ deltas
+                velocity.mul_(0.9).add_(gradient, alpha=1e-6)
+                weight.mul_(0.99999).add_(velocity, alpha=1e-6)
+
+    return work
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _peak(device_name: str, precision: str) -> tuple[int, int]:
+    """Bytes held before, and at most: on a GPU of its memory."""
+    device = torch.device(device_name)
+
+    def held() -> int:
+        if device.type == "cuda":
+            return torch.cuda.max_memory_allocated(device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+    before = held()
+    dataset = _mnist(device)
+    algorithm = _algorithm(CASES[1].widths, device, precision, replace(dataset, train=dataset.train.first(2_000)))
+    algorithm.train_epoch(1)
+    algorithm.evaluate(dataset.test)
+    return before, held()
+
+
+def _print(result: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    environment = result["environment"]
+    table = Table(title=f"{environment['device']}, {environment['threads']} threads, {environment['precision']}")
+    for heading in ("ff_supervised, batch 100", "an epoch", "bare products and updates", "ratio"):
+        table.add_column(heading)
+    for row in result["speed"]:
+        table.add_row(
+            row["case"],
+            f"{row['epoch_s']:.2f} s",
+            f"{row['bare_products_epoch_s']:.2f} s",
+            f"{row['ratio_to_bare_products']:.2f}",
+        )
+    console.print(table)
+    memory = result["memory"]
+    console.print(
+        f"Peak memory of {memory['case']}: {memory['over_interpreter_with_torch_bytes'] / 1e9:.2f} GB "
+        "over the interpreter with torch."
+    )
+    for row in result["precision"]:
+        console.print(
+            f"{row['precision']}: 784-256-256, 10,000 images, 5 epochs: "
+            f"{row['mean']:.2f} ± {row['std']:.2f} % test error "
+            f"({len(row['test_errors'])} seeds)."
+        )

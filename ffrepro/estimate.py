@@ -1,0 +1,68 @@
+"""How long a run will take here: its operations, over what this machine was just measured to do."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from omegaconf import DictConfig
+
+from ffrepro.device import PRECISIONS, choose_device, choose_precision
+
+# Passes of the whole net a training image goes through, forwards and backwards; of a test image, one a label and one.
+_PASSES = {"ff_supervised": 3.5, "bp": 3.0}
+_TEST_PASSES = {"ff_supervised": 11.0, "bp": 1.0}
+_IMAGES, _TEST_IMAGES, _PIXELS = 60_000, 20_000, 784
+# Everything besides matrix products and updates, and the start of Python and PyTorch.
+_OVERHEAD, _START_S = 1.25, 8.0
+_GPU_STEP_S = 0.0008  # a step cannot be shorter: starting its kernels takes that long
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Multiplications and additions a second in matrix products, and weights updated a second."""
+
+    products: float
+    updates: float
+    shortest_step_s: float
+
+
+def measure(device_name: str, precision: str) -> Speed:
+    """Time one layer's product and update for about a third of a second."""
+    device = choose_device(device_name)
+    dtype = PRECISIONS[choose_precision(precision, device)]
+    rows, width = 200, 2000
+    below, weight = torch.ones(rows, width, device=device, dtype=dtype), torch.ones(width, width, device=device)
+    rounded, velocity = weight.to(dtype), torch.zeros_like(weight)
+    product_s = _seconds(lambda: below @ rounded, device)
+    update_s = _seconds(lambda: weight.mul_(0.999).add_(velocity, alpha=0.01), device)
+    shortest = _GPU_STEP_S if device.type == "cuda" else 0.0
+    return Speed(2 * rows * width * width / product_s, width * width / update_s, shortest)
+
+
+def seconds(config: DictConfig, speed: Speed) -> float:
+    """About how long the run of a composed `config` takes, from start to record."""
+    algorithm = str(config.algorithm._target_).split(".")[2]
+    widths = [_PIXELS, *config.architecture.widths]
+    weights: int = sum(below * above for below, above in pairwise(widths))
+    images = config.budget.train_examples or _IMAGES - config.dataset.validation
+    tested = config.budget.test_examples * 2 if config.budget.test_examples else _TEST_IMAGES
+    epochs = max(1, round(config.schedule.epochs * config.budget.epoch_fraction))
+    batch: int = config.algorithm.batch_size
+    # Twice an update's time: the velocity's own update reads and writes as much again.
+    step = _PASSES[algorithm] * 2 * weights * batch / speed.products + 2 * weights / speed.updates
+    training: float = epochs * (images // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
+    testing: float = _TEST_PASSES[algorithm] * 2 * weights * tested / speed.products
+    return training + testing + _START_S
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    work()
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < 0.15:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        done += 1
+    return (time.perf_counter() - began) / done

@@ -1,0 +1,188 @@
+"""A run made ready: what it is, where it belongs, where its files go.
+
+With run.py the only reader of the whole config.
+"""
+
+import shlex
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from ffrepro import record
+from ffrepro.algorithm import Metrics
+from ffrepro.config import GROUPS, build, plain
+from ffrepro.dataset import Dataset, Source
+from ffrepro.dataset.digits import stand_in_for
+from ffrepro.device import choose_device, choose_precision, choose_threads
+from ffrepro.errors import DataNotFoundError
+from ffrepro.paths import from_root
+from ffrepro.record import Record
+
+# What may differ from a preset without the run becoming another experiment than its row.
+_INCIDENTAL = {
+    "experiment",
+    "seed",
+    "budget",
+    "device",
+    "precision",
+    "threads",
+    "tracking",
+    "rerun",
+    "results_dir",
+    "sweep",
+}
+
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@dataclass
+class Progress:
+    """How far a run has come; kept in its checkpoint. Times in seconds."""
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    train_s: float = 0.0
+    wall_s: float = 0.0  # of earlier launches, which were cut
+    diverged: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run whose data is loaded and of which nothing is trained."""
+
+    config: DictConfig
+    values: dict[str, Any]  # of the config, resolved
+    choices: dict[str, str]
+    overrides: list[str]
+    device: torch.device
+    precision: str
+    dataset: Dataset
+    fingerprint: str
+    table: str
+    row: str
+    path: Path  # of the record
+    checkpoint: Path
+    git: dict[str, Any]
+    epochs: int
+    started: float
+    started_at: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.row} seed {self.config.seed}"
+
+    def record(self, status: record.Status, progress: Progress, metrics: Metrics, error: str | None = None) -> Record:
+        """What is to be said of this run now."""
+        dataset = self.dataset
+        return Record(
+            schema=record.SCHEMA,
+            status=status,
+            error=error,
+            table=self.table,
+            row=self.row,
+            budget=self.config.budget.name,
+            seed=self.config.seed,
+            command=shlex.join(["python", "-m", "ffrepro", *self.overrides]),
+            config=self.values,
+            choices=self.choices,
+            overrides=self.overrides,
+            fingerprint=self.fingerprint,
+            git=self.git,
+            environment=record.environment(self.device, self.precision),
+            data={
+                "name": dataset.name,
+                "sha256": dataset.sha256,
+                "stand_in": dataset.stand_in,
+                "sizes": dataset.sizes(),
+            },
+            started_at=self.started_at,
+            wall_s=round(progress.wall_s + time.monotonic() - self.started, 3),
+            train_s=round(progress.train_s, 3),
+            peak_memory_bytes=record.peak_memory_bytes(self.device),
+            metrics=dict(metrics),
+            history=[dict(entry) for entry in progress.history],
+        )
+
+
+def prepare(config: DictConfig) -> Job:
+    """Choose the device, load the data, find out what this run is and where it belongs.
+
+    Raises:
+        UserError: an option makes no sense here, or the data is not there or damaged.
+    """
+    started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    choose_threads(config.threads)
+    dataset = _load_dataset(config, device)
+    overrides = list(HydraConfig.get().overrides.task)
+    choices = {
+        str(group): str(name)
+        for group, name in HydraConfig.get().runtime.choices.items()
+        if str(group).split("@")[0] in (*GROUPS, "optimizer")
+    }
+    values = plain(config)
+    fingerprint = record.fingerprint(
+        {
+            "choices": choices,
+            "values": {group: values[group] for group in GROUPS},
+            "seed": config.seed,
+            "data": dataset.sha256,
+        }
+    )
+    table, row = _table_and_row(config, values, overrides)
+    name = f"{config.budget.name}-seed{config.seed}"
+    results = from_root(config.results_dir)
+    return Job(
+        config=config,
+        values=values,
+        choices=choices,
+        overrides=overrides,
+        device=device,
+        precision=precision,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        table=table,
+        row=row,
+        path=results / "runs" / table / row / f"{name}.json",
+        checkpoint=results / "checkpoints" / table / row / f"{name}.pt",
+        git=record.git_state(),
+        epochs=max(1, round(config.schedule.epochs * config.budget.epoch_fraction)),
+        started=started,
+        started_at=started_at,
+    )
+
+
+def _table_and_row(config: DictConfig, values: dict[str, Any], overrides: list[str]) -> tuple[str, str]:
+    """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
+    changed = [text for text in overrides if text.lstrip("+~").split("=")[0].split(".")[0] not in _INCIDENTAL]
+    if config.table is not None and config.row is not None and not changed:
+        return config.table, config.row
+    words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
+    tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
+    # The hash parts those whose names were cut; the budget is in the file's name.
+    variant = record.fingerprint({group: values[group] for group in GROUPS if group != "budget"})[:8]
+    return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant])
+
+
+def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
+    """The data set, or the stand-in where the budget allows one."""
+    source: Source = build(config.dataset)
+    try:
+        dataset = source.load(device)
+    except DataNotFoundError as error:
+        if not config.budget.may_stand_in:
+            raise
+        console.print(
+            f"{error}\n[reverse] STAND-IN [/] going on with scikit-learn's 8×8 digits in the place of {source.name}: "
+            "this tries the program and reproduces nothing."
+        )
+        dataset = stand_in_for(source.name, source.validation / 60_000).load(device)
+    return dataset.reduced(config.budget.train_examples, config.budget.test_examples)

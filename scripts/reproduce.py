@@ -1,0 +1,7 @@
+"""Run the rows of a table and write the report: python scripts/reproduce.py table1 --help."""
+
+import sys
+
+from ffrepro.reproduce import main
+
+sys.exit(main())
