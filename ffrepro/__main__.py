@@ -4,7 +4,9 @@ import os
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -13,12 +15,19 @@ from ffrepro.paths import CONF, from_root
 from ffrepro.run import run
 from ffrepro.suggest import explain
 
+_mistakes: list[UserError] = []
 OmegaConf.register_new_resolver("from_root", lambda path: str(from_root(path)))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _job(config: DictConfig) -> None:
-    run(config)
+    try:
+        run(config)
+    except UserError as error:
+        # Of several runs one's mistake is raised, for Hydra to go on with the others and to report it at the end.
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise
+        _mistakes.append(error)
 
 
 def main() -> None:
@@ -27,6 +36,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _job()
+        if _mistakes:
+            raise _mistakes.pop()
     except UserError as error:
         sys.exit(_complain(str(error)))
     except (HydraException, OmegaConfBaseException) as error:

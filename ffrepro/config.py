@@ -1,26 +1,94 @@
-"""From configs to objects."""
+"""From configs to objects, with a user's mistakes told as such."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from ffrepro.errors import UserError
+
+# Of these groups a run is made; their values decide its result.
 GROUPS = ("dataset", "architecture", "algorithm", "goodness", "schedule", "budget")
+
+_TOP: dict[str, Any] = {
+    "seed": int,
+    "device": str,
+    "precision": str,
+    "threads": int | None,
+    "rerun": bool,
+    "results_dir": str,
+    "schedule.epochs": int,
+}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
 
 def build(config: DictConfig, **replaced: Any) -> Any:
     """The object that `config._target_` names, made from the other values and `replaced` ones.
 
     Raises:
-        UserError: as the object's own checks do.
+        UserError: a value is not of the type that the object declares, or the object refuses it.
     """
+    target = hydra.utils.get_object(config._target_)
+    if not config.get("_partial_", False):
+        for key, kind in get_type_hints(target.__init__).items():
+            if key in config:
+                check_type(str(config._get_full_key(key)), config[key], kind)
     try:
         return hydra.utils.instantiate(config, **replaced)
     except hydra.errors.InstantiationException as error:
         # Hydra wraps what a constructor raises; the user is to see what the constructor said.
-        if error.__cause__ is not None:
+        if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
+
+
+def check_top(config: DictConfig) -> None:
+    """Check the options that no object declares.
+
+    Raises:
+        UserError: one is not of its type, or makes no sense.
+    """
+    for key, kind in _TOP.items():
+        check_type(key, OmegaConf.select(config, key), kind)
+    if config.seed < 0:
+        raise UserError(f"seed is {config.seed}: expected 0 or more.")
+    if config.schedule.epochs < 1:
+        raise UserError(f"schedule.epochs is {config.schedule.epochs}: expected at least 1.")
+
+
+def check_type(key: str, value: Any, kind: Any) -> None:
+    """Complain of `value` at `key` if it is none of the plain type, Literal, union or sequence `kind`.
+
+    Other kinds, as of objects, are taken as they are.
+    """
+    if not _fits(value, kind):
+        raise UserError(f"{key} is {value!r}: expected {_described(kind)}.")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is Sequence:
+        return isinstance(value, ListConfig | list) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    if kind in (bool, str, type(None)):
+        return isinstance(value, kind)
+    alternatives = get_args(kind)
+    if alternatives and all(one in _WORDS for one in alternatives):
+        return any(_fits(value, one) for one in alternatives)
+    return True
+
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(str(option) for option in get_args(kind))
+    if get_origin(kind) is Sequence:
+        return f"a list of which each is {_described(get_args(kind)[0])}, as in [1000,1000]"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return " or ".join(_described(one) for one in get_args(kind))
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

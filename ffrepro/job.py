@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ffrepro import record
 from ffrepro.algorithm import Metrics
-from ffrepro.config import GROUPS, build, plain
+from ffrepro.config import GROUPS, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.dataset.digits import stand_in_for
 from ffrepro.device import choose_device, choose_precision, choose_threads
@@ -118,6 +118,7 @@ def prepare(config: DictConfig) -> Job:
         UserError: an option makes no sense here, or the data is not there or damaged.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    check_top(config)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)

@@ -15,7 +15,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     text = " ".join(str(error).split())
     text = re.sub(r" To append to your config use .*| set_struct.*", "", text)
     missing_key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
-    missing_option = re.search(r"Could not find '([^']+)/([^'/]+)' Available options", text)
+    missing_option = re.search(r"Could not find '([^'/]+)/([^']+)'", text)
     missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
     if missing_option:
         folder, name = missing_option.groups()

@@ -49,8 +49,6 @@ class Wandb:
     """
 
     def __init__(self, *, project: str, mode: Literal["offline", "online"]) -> None:
-        if mode not in ("offline", "online"):
-            raise UserError(f"tracking.mode is {mode!r}: expected offline or online (or tracking=none).")
         self.project = project
         self.mode = mode
 

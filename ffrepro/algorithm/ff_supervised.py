@@ -60,8 +60,6 @@ class FFSupervised:
         negative_labels: Literal["sampled", "uniform"],
         first_layer_counts: bool,
     ) -> None:
-        if negative_labels not in ("sampled", "uniform"):
-            raise UserError(f"algorithm.negative_labels is {negative_labels!r}: expected sampled or uniform.")
         self.batch_size = batch_size
         self.reshuffle = reshuffle
         self.learning_rate = learning_rate
