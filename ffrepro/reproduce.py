@@ -13,7 +13,7 @@ from rich.console import Console
 from ffrepro import estimate, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF, ROOT
+from ffrepro.paths import CONF, ROOT, from_root
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
 
@@ -29,7 +29,7 @@ console = Console(soft_wrap=True, highlight=False)
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of `scripts/reproduce.py`; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     try:
         return _reproduce(options)
     except UserError as error:
@@ -41,12 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Run the rows of a table and write the report.")
+    parser = argparse.ArgumentParser(prog="reproduce", description="Run the rows of a table and write the report.")
     parser.add_argument("table", help=f"one of {', '.join(table.names())}")
     parser.add_argument("--budget", default="auto", help="smoke, quick, paper or auto: paper on a GPU, else quick")
     parser.add_argument("--seeds", default="", help="as in 0,1,2; else the table's for paper, and 0 for the others")
     parser.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--results", default="results", help="folder for records and report, from the repository root")
     parser.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
     return parser
 
@@ -59,7 +60,11 @@ def _reproduce(options: argparse.Namespace) -> int:
     budget = ("paper" if device.type == "cuda" else "quick") if options.budget == "auto" else options.budget
     seeds = _seeds(options.seeds) or (chosen_table.seeds if budget == "paper" else chosen_table.seeds[:1])
     rows = chosen_table.chosen(options.rows.split(",") if options.rows else None)
-    shared = [f"budget={budget}", f"device={options.device}", *options.overrides]
+    # Only what differs from the defaults: the records keep this command.
+    shared = [f"budget={budget}"] if budget != "paper" else []
+    shared += [f"device={options.device}"] if options.device != "auto" else []
+    shared += [f"results_dir={options.results}"] if options.results != "results" else []
+    shared += options.overrides
     _announce(chosen_table, rows, seeds, budget, device, shared=shared)
 
     failed = []
@@ -74,7 +79,7 @@ def _reproduce(options: argparse.Namespace) -> int:
                 failed.append(f"{row.name} seed {seed}")
     from ffrepro.report import write_report  # noqa: PLC0415 - after the runs: they need none of what it loads
 
-    console.print(f"The report: {write_report()}")
+    console.print(f"The report: {write_report(from_root(options.results))}")
     if failed:
         console.print(f"{len(failed)} of {len(rows) * len(seeds)} runs failed: {', '.join(failed)}. See above.")
         return 1

@@ -1,0 +1,89 @@
+"""The command for a whole table, and the estimate it prints."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+
+from ffrepro import estimate, reproduce, table
+from ffrepro.estimate import Speed
+from ffrepro.paths import CONF
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """What would be run, instead of running it."""
+    seen: list[list[str]] = []
+
+    def note(command: list[str]) -> int:
+        seen.append(command[3:])
+        return 0
+
+    monkeypatch.setattr(reproduce, "_run", note)
+    monkeypatch.setattr("ffrepro.report.write_report", lambda results: results / "report" / "index.html")
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["table1", "--rows", "ff_superviced"], "Did you mean ff_supervised?"),
+        (["table1", "--budget", "papr"], "BUDGET is 'papr'"),
+        (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
+        (["tabel1"], "there is no table 'tabel1': expected one of table1"),
+        (["table1", "--device", "gpu"], "device is 'gpu'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str], complaint: str, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
+    assert not commands
+
+
+def test_auto_is_quick_with_one_seed_where_there_is_no_gpu(
+    commands: list[list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert reproduce.main(["table1"]) == 0
+    rows = [row.name for row in table.load("table1").rows]
+    assert commands == [[f"experiment=table1/{row}", "seed=0", "budget=quick"] for row in rows]
+    first = capsys.readouterr().out
+    for words in ("Budget quick", "no reproduction", ", ".join(rows), "About ", "BUDGET=paper", "index.html"):
+        assert words in first
+
+
+def test_paper_takes_the_tables_seeds_and_seeds_come_outermost(commands: list[list[str]]) -> None:
+    assert reproduce.main(["table1", "--budget", "paper", "--rows", "ff_supervised,bp", "tracking=none"]) == 0
+    assert [command[:2] for command in commands] == [
+        [f"experiment=table1/{row}", f"seed={seed}"] for seed in (0, 1, 2) for row in ("bp", "ff_supervised")
+    ]
+    assert commands[0][2:] == ["tracking=none"]
+
+
+def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = []
+
+    def fail_on_bp(command: list[str]) -> int:
+        tried.append(command)
+        return 2 if "experiment=table1/bp" in command else 0
+
+    monkeypatch.setattr(reproduce, "_run", fail_on_bp)
+    assert reproduce.main(["table1", "--budget", "smoke"]) == 1
+    assert len(tried) == 4
+    assert "1 of 4 runs failed: bp seed 0" in capsys.readouterr().out
+
+
+def test_the_estimate_is_the_arithmetic_over_the_speed() -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", ["experiment=table1/bp"])
+    weights = 784 * 1000 + 2 * 1000 * 1000
+    # 600 minibatches, 20 epochs; three passes of two operations a weight and image; one test pass on 20,000 images.
+    step = 3 * 2 * weights * 100 / 1e11 + 2 * weights / 1e9
+    expected = 20 * 600 * step * 1.25 + 2 * weights * 20_000 / 1e11 + 8
+    assert estimate.seconds(config, Speed(1e11, 1e9, 0.0)) == pytest.approx(expected)
