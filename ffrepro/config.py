@@ -76,7 +76,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind in (bool, str, type(None)):
         return isinstance(value, kind)
     alternatives = get_args(kind)
-    if alternatives and all(one in _WORDS for one in alternatives):
+    if alternatives and all(isinstance(one, type) and one in _WORDS for one in alternatives):
         return any(_fits(value, one) for one in alternatives)
     return True
 
