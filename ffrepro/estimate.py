@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import hydra
 import torch
 from omegaconf import DictConfig
 
+from ffrepro.algorithm import Algorithm
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
 
-# Passes of the whole net a training image goes through, forwards and backwards; of a test image, one a label and one.
-_PASSES = {"ff_supervised": 3.5, "bp": 3.0}
-_TEST_PASSES = {"ff_supervised": 11.0, "bp": 1.0}
 _IMAGES, _TEST_IMAGES, _PIXELS = 60_000, 20_000, 784
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
 _OVERHEAD, _START_S = 1.25, 8.0
@@ -43,7 +42,7 @@ def measure(device_name: str, precision: str) -> Speed:
 
 def seconds(config: DictConfig, speed: Speed) -> float:
     """About how long the run of a composed `config` takes, from start to record."""
-    algorithm = str(config.algorithm._target_).split(".")[2]
+    algorithm: type[Algorithm] = hydra.utils.get_class(config.algorithm._target_)
     widths = [_PIXELS, *config.architecture.widths]
     weights: int = sum(below * above for below, above in pairwise(widths))
     images = config.budget.train_examples or _IMAGES - config.dataset.validation
@@ -51,9 +50,9 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     epochs = max(1, round(config.schedule.epochs * config.budget.epoch_fraction))
     batch: int = config.algorithm.batch_size
     # Twice an update's time: the velocity's own update reads and writes as much again.
-    step = _PASSES[algorithm] * 2 * weights * batch / speed.products + 2 * weights / speed.updates
+    step = algorithm.training_passes * 2 * weights * batch / speed.products + 2 * weights / speed.updates
     training: float = epochs * (images // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
-    testing: float = _TEST_PASSES[algorithm] * 2 * weights * tested / speed.products
+    testing: float = algorithm.test_passes * 2 * weights * tested / speed.products
     return training + testing + _START_S
 
 

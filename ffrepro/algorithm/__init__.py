@@ -5,7 +5,7 @@ epochs, clock, logging, checkpoints and the choice of what to evaluate; an algor
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ class Setting:
 
 class Algorithm(Protocol):
     """Owns its net, its optimizer state and its random numbers."""
+
+    # How many times the whole net's products are computed for an image: what estimates of time are made from.
+    training_passes: ClassVar[float]
+    test_passes: ClassVar[float]
 
     def begin(self, setting: Setting) -> None:
         """Build the net for `setting`. Called once, before anything else."""

@@ -5,7 +5,7 @@ for about 20 epochs without regularising by the two-dimensional form of the imag
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ class Backprop:
         batch_size: images in a minibatch; a remainder is left out of the epoch.
         optimizer: parameters -> a torch optimizer.
     """
+
+    training_passes: ClassVar[float] = 3.0  # forward, and two products back
+    test_passes: ClassVar[float] = 1.0
 
     def __init__(
         self, *, batch_size: int, optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

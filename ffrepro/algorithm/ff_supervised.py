@@ -7,7 +7,7 @@ Each layer learns to have a goodness above its threshold for the one and below i
 only the direction of its activities.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ class FFSupervised:
         negative_labels: `sampled` from the net's softmax, or `uniform` over the wrong labels.
         first_layer_counts: whether both tests use the first hidden layer; the paper leaves it out.
     """
+
+    training_passes: ClassVar[float] = 3.5  # three forward; the gradient of what is not yet told apart
+    test_passes: ClassVar[float] = 11.0  # every label, and the neutral one
 
     def __init__(
         self,
