@@ -1,6 +1,7 @@
 """`python -m ffrepro`, and the command `ffrepro`: run what a config says."""
 
 import os
+import signal
 import sys
 
 import hydra
@@ -32,6 +33,8 @@ def _job(config: DictConfig) -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 a fault of the program, 2 a mistake to mend, 130 interrupted."""
+    # A cluster that wants its machine back says so with SIGTERM: the run is kept, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

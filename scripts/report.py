@@ -1,4 +1,4 @@
-"""Write the report from the records: python scripts/report.py [--results DIR]."""
+"""Write the report from the records: python scripts/report.py [--results DIR] [--readme FILE]."""
 
 import argparse
 import sys
@@ -13,11 +13,15 @@ def main() -> int:
     parser.add_argument(
         "--results", default="results", metavar="DIR", help="folder that holds runs/ (from the repository root)"
     )
+    parser.add_argument(
+        "--readme", metavar="FILE", help="bring the headline numbers in this Markdown page up to date as well"
+    )
+    options = parser.parse_args()
     try:
-        print(write_report(from_root(parser.parse_args().results)))
+        print(write_report(from_root(options.results), readme=from_root(options.readme) if options.readme else None))
     except UserError as error:
         print(f"report: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

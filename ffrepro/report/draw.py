@@ -1,0 +1,214 @@
+"""The figures, each in a light and a dark dress; the same numbers give the same bytes."""
+
+import io
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.image
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from ffrepro.pictures import field_grid
+from ffrepro.report.text import plain_minus
+
+
+@dataclass(frozen=True)
+class Dress:
+    """Colours; a pair of lines differs in its weight or dashes as well."""
+
+    surface: str
+    ink: str
+    quiet: str
+    first: str
+    second: str
+    band: str
+
+
+# The surfaces are those of the pages: `templates/style.css` has the same two.
+DRESSES = {
+    "light": Dress("#ffffff", "#1c2026", "#6a717c", "#1f5fa8", "#b3500b", "#e3ecf7"),
+    "dark": Dress("#13171c", "#e4e7eb", "#98a1ad", "#7db4f0", "#f0a367", "#22344a"),
+}
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
+    "font.size": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ffrepro",
+}
+_WIDTH = 4.6  # inches of 96 CSS pixels: a phone, at 358 pixels, shows letters at four fifths of their size
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+LOWEST_ERROR = 0.02  # percent: 2 in 10,000; a run that gets to 0 % is drawn on this line
+_FIELD_SCALE = 2
+_TOLD_BEYOND = 0.05  # percent of the labels
+_FIELD_PERCENTILE = 98
+
+
+def themed(paint: Callable[[Figure, Dress], None], width: float, height: float) -> dict[str, bytes]:
+    """What `paint` draws as SVG, by the name of its dress; `width` and `height` in inches."""
+    light, dark = DRESSES["light"], DRESSES["dark"]
+    with mpl.rc_context(_settings(light)):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(figure, light)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    drawn = file.getvalue().decode()
+    # Drawing takes long, changing clothes does not.
+    change = dict(zip(astuple(light), astuple(dark), strict=True))
+    worn = re.compile("|".join(change))
+    return {"light": drawn.encode(), "dark": worn.sub(lambda colour: change[colour[0]], drawn).encode()}
+
+
+def _settings(dress: Dress) -> Any:
+    quiet = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "axes.labelcolor"), dress.quiet)
+    surface = dict.fromkeys(("axes.facecolor", "figure.facecolor"), dress.surface)
+    return {**_SETTINGS, **quiet, **surface, "text.color": dress.ink}
+
+
+def error_limits(errors: list[float]) -> tuple[float, float]:
+    """Ends of a logarithmic axis of errors in percent that all of `errors` fit on."""
+    shown = [min(max(error, LOWEST_ERROR), 100.0) for error in errors] or [1.0]
+    return max(min(shown) * 0.8, LOWEST_ERROR * 0.8), min(max(shown) * 1.25, 110.0)
+
+
+def learning_curve(
+    curves: list[tuple[str, pd.DataFrame]], paper: float, limits: tuple[float, float], note: str = ""
+) -> dict[str, bytes]:
+    """Errors by epoch: each curve is the mean over seeds, its band their range; the paper's number is dashed."""
+
+    def paint(figure: Figure, dress: Dress) -> None:
+        axes = figure.add_subplot()
+        for (label, curve), colour, weight in zip(curves, (dress.first, dress.second), (1.0, 2.0), strict=False):
+            low, mean, high = (curve[name].clip(lower=LOWEST_ERROR) for name in ("min", "mean", "max"))
+            axes.fill_between(curve.index, low, high, color=colour, alpha=0.22, linewidth=0)
+            marker = "o" if len(curve) == 1 else None
+            axes.plot(curve.index, mean, color=colour, linewidth=weight, marker=marker, markersize=4, label=label)
+        axes.axhline(paper, color=dress.ink, linewidth=0.9, dashes=(4, 3), label=f"paper's test error, {paper:g} %")
+        axes.set_yscale("log")
+        axes.set_ylim(*limits)
+        axes.yaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if limits[0] <= tick <= limits[1]]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("error, %")
+        axes.text(0.02, 0.03, note, transform=axes.transAxes, fontsize=8, color=dress.ink)
+        axes.grid(axis="y", color=dress.quiet, alpha=0.22, linewidth=0.5)
+        figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
+
+    return themed(paint, _WIDTH, 3.3)
+
+
+def goodness(right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, note: str = "") -> dict[str, bytes]:
+    """Goodness over threshold of right and wrong labels, counts (n_layers, bins + 1), a panel a layer."""
+    shares = [counts / np.maximum(counts.sum(1, keepdims=True), 1) for counts in (right, wrong)]
+    # The axis ends where next to nothing is left of either, but not before the threshold has room around it.
+    filled = np.flatnonzero((np.maximum(*shares)[:, :-1] > 0.002).any(0))
+    end = max(2.0, float(edges[filled[-1] + 1])) if len(filled) else 2.0
+    shown = edges[edges <= end + 1e-6]
+
+    def paint(figure: Figure, dress: Dress) -> None:
+        panels: Any = figure.subplots(len(right), 1, sharex=True, squeeze=False)
+        for layer, axes in enumerate(panels[:, 0]):
+            for share, colour, dashes, label in (
+                (shares[1][layer], dress.second, "--", "wrong labels"),
+                (shares[0][layer], dress.first, "-", "right label"),
+            ):
+                heights = 100 * share[: len(shown) - 1]
+                axes.stairs(heights, shown, fill=True, color=colour, alpha=0.2)
+                axes.stairs(heights, shown, color=colour, linewidth=1.3, linestyle=dashes, label=label)
+            beyond = [100 * float(share[layer][np.append(edges[:-1] >= end - 1e-6, True)].sum()) for share in shares]
+            axes.text(
+                0.99, 0.93, _panel_text(layer, *beyond), transform=axes.transAxes, ha="right", va="top", fontsize=8
+            )
+            if max(beyond) >= _TOLD_BEYOND:
+                axes.margins(y=0.5)  # room for the words
+            axes.axvline(1, color=dress.ink, linewidth=0.9, label="threshold")
+            axes.set_xlim(0, end)
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+        panels[-1, 0].set_xlabel("goodness / threshold")
+        if note:
+            panels[0, 0].set_title(note, fontsize=8, loc="left")
+        figure.supylabel("% of the labels tried", fontsize=9, color=dress.quiet)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(
+            handles[::-1], labels[::-1], loc="outside upper left", ncols=3, frameon=False, fontsize=8,
+            labelcolor=dress.ink,
+        )  # fmt: skip
+
+    return themed(paint, _WIDTH, 0.7 + 1.15 * len(right))
+
+
+def _panel_text(layer: int, right_beyond: float, wrong_beyond: float) -> str:
+    name = f"layer {layer + 1}"
+    if max(right_beyond, wrong_beyond) < _TOLD_BEYOND:
+        return name
+    return f"{name}\nfurther right: {right_beyond:.1f} % of right,\n{wrong_beyond:.1f} % of wrong labels"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row for `against_paper`."""
+
+    label: str
+    paper: float
+    interval: tuple[float, float]
+    values: tuple[float, ...]
+    mean: float
+
+
+def against_paper(rows: list[Compared], axis: str) -> dict[str, bytes]:
+    """Rows on one axis: the interval as a band, the paper's number as a bar, seeds as rings, their mean as a dot."""
+    # Labels stand above their rows, not beside them, so that the figure stays legible on a narrow screen.
+    labels = [textwrap.wrap(row.label, 58) for row in rows]
+    heights = [0.75 + 0.3 * len(label) for label in labels]
+
+    def paint(figure: Figure, dress: Dress) -> None:
+        axes = figure.add_subplot()
+        for row, label, bottom in zip(rows, labels, np.cumsum(heights), strict=True):
+            y = -float(bottom)
+            axes.text(0, y + 0.3, "\n".join(label), transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
+            low, high = row.interval
+            axes.barh(y, high - low, left=low, height=0.4, color=dress.band)
+            axes.plot([row.paper] * 2, [y - 0.2, y + 0.2], color=dress.ink, linewidth=1.4, solid_capstyle="butt")
+            if len(row.values) > 1:
+                axes.plot(row.values, [y] * len(row.values), "o", color=dress.first, markersize=5, fillstyle="none")
+            axes.plot(row.mean, y, "o", color=dress.first, markersize=5)
+        axes.set_ylim(-sum(heights) - 0.5, 0)
+        axes.margins(x=0.08)
+        axes.yaxis.set_visible(False)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_minus(f"{value:g}")))
+        axes.set_xlabel(axis)
+
+    return themed(paint, _WIDTH, 0.6 + 0.5 * sum(heights))
+
+
+def fields(weights: np.ndarray) -> bytes:
+    """First-layer fields (n, height, width), 128 for 0, as one PNG; what lies between them is transparent."""
+    # A few pixels, those of the label above all, have weights so large that next to them no others could be seen.
+    deviation = weights.astype(float) - 128
+    range_of_each = np.percentile(np.abs(deviation), _FIELD_PERCENTILE, axis=(1, 2), keepdims=True)
+    weights = np.round(128 + 127 * np.clip(deviation / np.maximum(range_of_each, 1), -1, 1)).astype(np.uint8)
+    grey, covered = field_grid(weights), field_grid(np.full_like(weights, 255))
+    picture = np.stack([grey, grey, grey, covered], axis=-1)
+    picture = picture.repeat(_FIELD_SCALE, axis=0).repeat(_FIELD_SCALE, axis=1)
+    file = io.BytesIO()
+    metadata: Any = {"Software": None}  # a version of matplotlib would be another byte
+    mpl.image.imsave(file, picture, format="png", metadata=metadata)
+    return file.getvalue()
+
+
+def fields_size(weights: np.ndarray) -> tuple[int, int]:
+    """Width and height of what `fields` draws, in pixels."""
+    height, width = field_grid(weights).shape
+    return _FIELD_SCALE * width, _FIELD_SCALE * height

@@ -1,0 +1,112 @@
+"""The smaller tables: what else was measured of each row, and the errors of each layer."""
+
+import re
+from dataclasses import dataclass
+
+from ffrepro.report import text
+from ffrepro.report.compare import Group, Summary, TableResult
+
+_SINGLE = re.compile(r"error_(\w+?)_layer_(\d+)")
+_PREFIX = re.compile(r"error_(\w+?)_layers_(\d+)_to_(\d+)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a grid; `kinds` say what makes it less than a full result."""
+
+    label: str
+    kinds: list[str]
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`bands` are headers over several columns: their text and how many they span."""
+
+    caption: str
+    note: str
+    bands: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def other_figures(table: TableResult) -> Grid | None:
+    """Both tests, training and validation figures of each row that has results."""
+    rows = _with_results(table)
+    present = {name for _, group in rows for name in group.summaries}
+    names = [name for name in text.METRICS if name in present]
+    if not names:
+        return None
+    lines = [
+        Line(
+            label,
+            text.kinds(group),
+            tuple(text.summary(group.summaries.get(name), name) for name in names),
+        )
+        for label, group in rows
+    ]
+    notes = ["Mean ± sample standard deviation over seeds; errors in %."]
+    if any(name.startswith("train_") for name in names):
+        notes.append(f"Training figures are {text.TRAIN_NOTE}.")
+    if any(name.startswith("validation_") for name in names):
+        notes.append("Validation images are held out of the training images.")
+    columns = tuple(text.metric_label(name) for name in names)
+    return Grid("Both tests, training and validation", " ".join(notes), (), columns, tuple(lines))
+
+
+def by_layer(table: TableResult) -> list[Grid]:
+    """Test errors of every single layer and of every prefix of layers, a grid for each of the two tests."""
+    rows = _with_results(table)
+    grids = []
+    for test in ("goodness", "softmax"):
+        kept = [(label, group) for label, group in rows if layer_errors("test", test, group.summaries)]
+        if kept:
+            grids.append(_layer_grid(test, kept))
+    return grids
+
+
+def layer_errors(split: str, test: str, summaries: dict[str, Summary]) -> dict[tuple[int, int], Summary]:
+    """Errors by the first and last layer that they are of; a single layer is both."""
+    found: dict[tuple[int, int], Summary] = {}
+    for name, summary in summaries.items():
+        rest = name.removeprefix(f"{split}_")
+        single, prefix = _SINGLE.fullmatch(rest), _PREFIX.fullmatch(rest)
+        if name == rest:
+            continue
+        if single and single[1] == test:
+            found[int(single[2]), int(single[2])] = summary
+        elif prefix and prefix[1] == test:
+            found[int(prefix[2]), int(prefix[3])] = summary
+    return found
+
+
+def singles_first(span: tuple[int, int]) -> tuple[bool, tuple[int, int]]:
+    return span[0] != span[1], span
+
+
+def _layer_grid(test: str, rows: list[tuple[str, Group]]) -> Grid:
+    errors = [layer_errors("test", test, group.summaries) for _, group in rows]
+    spans = sorted({span for found in errors for span in found}, key=singles_first)
+    singles, prefixes = ([span for span in spans if (span[0] == span[1]) is single] for single in (True, False))
+    lines = []
+    for (label, group), found in zip(rows, errors, strict=True):
+        cells = [text.number(found[span].mean) if span in found else text.NONE for span in (*singles, *prefixes)]
+        whole = group.summaries.get(f"test_error_{test}")
+        lines.append(Line(label, text.kinds(group), (*cells, text.number(whole.mean if whole else None))))
+    what = {
+        "goodness": "The label with the highest goodness wins, summed over the layers named.",
+        "softmax": "A softmax reads the normalised activities of the layers named; the image has the neutral label.",
+    }[test]
+    bands = [("A single layer", len(singles)), ("Several layers", len(prefixes)), ("The net", 1)]
+    return Grid(
+        caption=f"Test error by layer: the {test} test",
+        note=f"{what} Mean over seeds, in %.",
+        bands=tuple(band for band in bands if band[1]),
+        columns=(*(str(last) for _, last in singles), *(f"{first}–{last}" for first, last in prefixes), "as tested"),
+        lines=tuple(lines),
+    )
+
+
+def _with_results(table: TableResult) -> list[tuple[str, Group]]:
+    shown = [(row.spec.label, row.shown) for row in table.rows]
+    return [(label, group) for label, group in shown if group is not None and group.headline is not None]

@@ -1,0 +1,186 @@
+"""Numbers and names as they are printed."""
+
+import re
+from typing import Any
+
+from ffrepro.evaluate import TRAIN_EVALUATED
+from ffrepro.report.compare import Group, RowResult, Summary
+from ffrepro.report.load import Run
+from ffrepro.tracking import duration
+
+NONE = "–"
+TRAIN_NOTE = f"measured on the first {TRAIN_EVALUATED:,} training images"
+MARKS = {
+    "P": "read in the authors' own text or code",
+    "S": "read in texts that quote the paper",
+    "M": "recalled, not checked",
+}
+# Figures of a run as a whole, in the order of their columns. Those of single layers have tables of their own.
+METRICS = {
+    "test_error": "Test error",
+    "test_error_goodness": "Test error, by goodness",
+    "test_error_softmax": "Test error, by softmax",
+    "test_perplexity": "Test perplexity",
+    "test_loss": "Test loss",
+    "train_error": "Training error",
+    "train_error_softmax": "Training error, by softmax",
+    "train_perplexity": "Training perplexity",
+    "train_loss": "Training loss",
+    "validation_error": "Validation error",
+    "validation_error_softmax": "Validation error, by softmax",
+    "validation_perplexity": "Validation perplexity",
+    "validation_loss": "Validation loss",
+}
+_FURTHER = {
+    "train_error_goodness": "Training error, by goodness",
+    "validation_error_goodness": "Validation error, by goodness",
+}
+HISTORY = {
+    "running_error": "Softmax error on training batches, as they were trained",
+    "validation_error_softmax": "Validation error, by softmax",
+    "validation_error": "Validation error",
+    "loss": "Loss",
+}
+# Where something on this machine lies is of no use to a reader elsewhere, and none of their business.
+_ABSOLUTE = re.compile(r"""(?<![^\s'"=(\[,:])(?:~?/(?![/\s])[^\s'",:;<>]+|[A-Za-z]:\\[^\s'",;]+)""")
+
+
+def plain_minus(text: str) -> str:
+    """The sign for minus in the place of the hyphen."""
+    return text.replace("-", "−")
+
+
+def number(value: float | None, metric: str = "error", digits: int = 2) -> str:
+    """Errors and perplexities with `digits` decimals, everything else with four figures."""
+    if value is None:
+        return NONE
+    fixed = "error" in metric or "perplexity" in metric
+    return plain_minus(f"{value:.{digits}f}" if fixed else f"{value:.4g}")
+
+
+def unit_of(metric: str) -> str:
+    return "%" if "error" in metric else ""
+
+
+def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> str:
+    """Mean ± standard deviation; a single run has no ±."""
+    if value is None:
+        return NONE
+    mean = number(value.mean, metric, digits)
+    return mean if value.std is None else f"{mean} ± {number(value.std, metric, digits)}"
+
+
+def row_digits(row: RowResult) -> int:
+    """Two decimals, or as many more as it takes to see on which side of the interval's ends the mean lies."""
+    if row.shown is None or row.shown.headline is None or row.shown.reduced:
+        return 2
+    mean, (low, high) = row.shown.headline.mean, row.spec.reproduced
+    for digits in (2, 3, 4):
+        printed = round(mean, digits)
+        if (low <= printed <= high) == (low <= round(mean, 9) <= high):
+            return digits
+    return 4
+
+
+def ours(row: RowResult) -> str:
+    return NONE if row.shown is None else summary(row.shown.headline, row.shown.metric, row_digits(row))
+
+
+def paper(row: RowResult) -> str:
+    return number(row.spec.paper)
+
+
+def difference(row: RowResult) -> str:
+    return NONE if row.difference is None else plain_minus(f"{row.difference:+.{row_digits(row)}f}")
+
+
+def interval(row: RowResult) -> str:
+    return " to ".join(number(end) for end in row.spec.reproduced)
+
+
+def seeds(row: RowResult) -> str:
+    """How many seeds there are, of how many there should be."""
+    if row.shown is None:
+        return ""
+    if not row.missing_seeds:
+        return counted(len(row.shown.seeds), "seed")
+    wanted = len(row.wanted_seeds)
+    have = wanted - len(row.missing_seeds)
+    others = len(row.shown.seeds) - have
+    return f"{have} of {wanted} seeds" + (f" and {others} not asked for" if others else "")
+
+
+def kinds(group: Group | Run, *, named: bool = True) -> list[str]:
+    """What is less than the paper's in a group or run, its budget `named` or not; empty if nothing."""
+    budget = group.record.budget if isinstance(group, Run) else group.budget
+    less = [] if budget == "paper" else [f"reduced: {budget} budget" if named else "reduced"]
+    return [*less, *(["stand-in data"] if group.stand_in else [])]
+
+
+def kind(group: Group | Run, *, named: bool = True) -> str:
+    return ", ".join(kinds(group, named=named))
+
+
+def time(seconds: float | None) -> str:
+    return NONE if seconds is None else duration(seconds)
+
+
+def memory(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def commit(run: Run) -> str:
+    """The commit's first digits; * where the tree had been changed since."""
+    known = run.record.git["commit"]
+    return (str(known)[:7] if known else "unknown") + ("*" if run.record.git["dirty"] else "")
+
+
+def commits(group: Group) -> list[str]:
+    return sorted({commit(run) for run in group.counted}) or [NONE]
+
+
+def device(group: Group) -> str:
+    """The devices, and the precisions with how often each was used where they differ."""
+    used = [str(run.record.environment["precision"]) for run in group.counted]
+    kinds = [name if len(group.precisions) == 1 else f"{used.count(name)} × {name}" for name in group.precisions]
+    return "; ".join([*(without_paths(name) for name in group.devices), ", ".join(kinds)]) if used else NONE
+
+
+def counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def notes(row: RowResult) -> list[str]:
+    """What a reader must know before trusting a row's mean."""
+    group = row.shown
+    if group is None:
+        return []
+    found = [f"Seed {run.record.seed} is not in the mean: {without_paths(reason)}." for run, reason in group.left_out]
+    if not group.of_one_config:
+        found.append("The runs differ in more than their seed: their configurations are not the same.")
+    if len(group.precisions) > 1:
+        found.append(f"The runs were made in different precisions: {device(group)}.")
+    return found
+
+
+def commands(row: RowResult, table: str) -> tuple[str, str]:
+    """The commands that make a row: all its seeds, and one run."""
+    return (
+        f"make reproduce-{table} ROWS={row.spec.name} BUDGET=paper",
+        f"python -m ffrepro experiment={row.spec.experiment} seed=0",
+    )
+
+
+def metric_label(name: str) -> str:
+    return (METRICS | _FURTHER).get(name, name.replace("_", " ").capitalize())
+
+
+def without_paths(value: Any) -> Any:
+    """`value`, a text or what is made of texts, with absolute paths taken out."""
+    if isinstance(value, str):
+        return _ABSOLUTE.sub("<path>", value)
+    if isinstance(value, dict):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    return value

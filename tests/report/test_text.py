@@ -1,0 +1,56 @@
+import pytest
+
+from ffrepro.report import text
+from ffrepro.report.compare import Summary
+from tests.report.made import made_record
+from tests.report.test_compare import row_of, run, runs
+
+
+@pytest.mark.parametrize(
+    ("errors", "ours", "difference"),
+    [
+        ((1.35, 1.36, 1.40), "1.37 ± 0.03", "+0.01"),
+        ((1.35, 1.35, 1.36), "1.35 ± 0.01", "−0.01"),
+        # 1.40333… is above 1.40: two decimals would hide why it is "worse".
+        ((1.40, 1.40, 1.41), "1.403 ± 0.006", "+0.043"),
+    ],
+)
+def test_as_many_decimals_as_the_verdict_needs(errors: tuple[float, ...], ours: str, difference: str) -> None:
+    row = row_of(runs(*errors))
+
+    assert (text.ours(row), text.difference(row)) == (ours, difference)
+
+
+def test_numbers() -> None:
+    assert text.number(-1.5) == "−1.50"
+    assert text.number(0.012345, "test_loss") == "0.01235"
+    assert text.number(None) == text.NONE
+    assert text.summary(Summary(2, 91.0, 1.0), "test_perplexity") == "91.00 ± 1.00"
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("results_dir=/home/some one", "results_dir=<path> one"),
+        ("cannot read '/a/b.json'", "cannot read '<path>'"),
+        ("data in ~/data/mnist", "data in <path>"),
+        (r"C:\Users\me", "<path>"),
+        ("experiment=table1/bp", "experiment=table1/bp"),
+        ("https://example.org/a", "https://example.org/a"),
+        ("<b>bold</b>", "<b>bold</b>"),
+        ("goodness / threshold, 1/2", "goodness / threshold, 1/2"),
+    ],
+)
+def test_absolute_paths_are_taken_out(given: str, printed: str) -> None:
+    assert text.without_paths(given) == printed
+    assert text.without_paths({"a": [given, 1]}) == {"a": [printed, 1]}
+
+
+def test_what_is_reduced_says_so() -> None:
+    assert text.kind(run(made_record("same", budget="quick", stand_in=True))) == "reduced: quick budget, stand-in data"
+    assert text.kind(run(made_record("same"))) == ""
+
+
+def test_a_dirty_tree_is_marked() -> None:
+    assert text.commit(run(made_record("same", dirty=True))) == "0123456*"
+    assert text.commit(run(made_record("same", git={"commit": None, "dirty": None}))) == "unknown"

@@ -1,0 +1,218 @@
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+
+from ffrepro.errors import UserError
+from ffrepro.paths import ROOT
+from ffrepro.record import write_pictures
+from ffrepro.report import write_report
+from tests.report.made import made_record, made_table, write, write_made_records
+
+_GOLDEN = Path(__file__).parent / "golden" / "results-README.md"
+
+
+def contents(results: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(results).as_posix(): path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and path.relative_to(results).parts[0] != "runs"
+    }
+
+
+def page(results: Path, name: str = "table9.html") -> str:
+    return (results / "report" / name).read_text()
+
+
+def test_the_markdown_twin_is_as_it_was_read_and_found_good(results: Path) -> None:
+    # After a wanted change: look at the difference, then copy the new text to the golden file.
+    assert (results / "README.md").read_text() == _GOLDEN.read_text()
+
+
+def test_the_same_records_give_the_same_bytes(results: Path, tmp_path: Path) -> None:
+    other = tmp_path / "a folder of another name"
+    write_made_records(other)
+    write_report(other, [made_table()])
+
+    assert contents(other) == contents(results)
+
+
+def test_every_page_is_there(results: Path) -> None:
+    files = contents(results)
+
+    assert {"README.md", "report/index.html", "report/table9.html", "report/sweeps.html"} <= set(files)
+    n_records = len(list((results / "runs").rglob("[!.]*.json"))) - 1  # one is damaged
+    assert len([name for name in files if name.startswith("report/runs/")]) == n_records
+    assert {f"report/{name}" for name in files if name.startswith("figures/")} == {
+        name for name in files if name.startswith("report/figures/")
+    }
+
+
+def test_nothing_of_this_machine_is_told(results: Path) -> None:
+    for name, content in contents(results).items():
+        assert str(results).encode() not in content, name
+        assert b"/somewhere/of/mine" not in content, name
+
+
+class _Links(HTMLParser):
+    """What a page points to, its anchors, and pictures without words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.anchors: list[str] = []
+        self.wordless: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src", "srcset") and value:
+                self.targets.append(value)
+            elif name == "id" and value:
+                self.anchors.append(value)
+        if tag == "img" and not dict(attrs).get("alt"):
+            self.wordless.append(str(attrs))
+        if tag == "th":
+            assert "scope" in dict(attrs)
+        assert tag != "script"
+
+
+def test_every_link_leads_somewhere_and_every_picture_has_words(results: Path) -> None:
+    for path in sorted((results / "report").rglob("*.html")):
+        links = _Links()
+        links.feed(path.read_text())
+        assert not links.wordless
+        assert len(set(links.anchors)) == len(links.anchors)
+        for target in links.targets:
+            parts = urlsplit(target)
+            if parts.scheme == "data":
+                continue
+            assert not parts.scheme, f"{path.name} needs the network for {target}"
+            if parts.path:
+                assert (path.parent / unquote(parts.path)).is_file(), f"{path.name} points to {target}"
+            else:
+                assert parts.fragment in links.anchors
+
+
+def test_links_of_the_markdown_twin_lead_somewhere(results: Path) -> None:
+    links = _Links()
+    links.feed((results / "README.md").read_text())
+
+    assert links.targets
+    assert all((results / unquote(target)).is_file() for target in links.targets)
+
+
+def test_what_is_less_than_a_reproduction_is_conspicuous(results: Path) -> None:
+    table, run = page(results), page(results, "runs/table9-stand_in-quick-seed0.html")
+
+    for text in (table, run, page(results, "index.html"), (results / "README.md").read_text()):
+        assert "Stand-in data: no reproduction." in text
+    assert "The quick budget: reduced." in run
+    assert "a metric is not finite after epoch 3" in page(results, "runs/table9-higher-paper-seed2.html")
+    assert "recalled" in table
+    assert "removed_row" in table.split("Other records")[1]
+    assert "runs/table9/same/paper-seed7.json" in page(results, "index.html").split("Could not be read")[1]
+
+
+def test_free_text_is_escaped(tmp_path: Path) -> None:
+    write(tmp_path, made_record("same", status="failed", error="<b>bold</b> & | more"))
+
+    write_report(tmp_path, [made_table()])
+
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; | more" in page(tmp_path)
+    assert "\\<b>bold\\</b> & \\| more" in (tmp_path / "README.md").read_text()
+
+
+def test_an_unreadable_record_is_named_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, made_record("same"))
+    path.write_text("{")
+
+    write_report(tmp_path, [made_table()])
+
+    assert "runs/table9/same/paper-seed0.json cannot be read" in capsys.readouterr().err
+
+
+def test_no_records_at_all_still_make_a_report(tmp_path: Path) -> None:
+    index = write_report(tmp_path, [made_table()])
+
+    assert "7 not run" in index.read_text()
+    assert not (tmp_path / "figures").exists()
+
+
+def test_damaged_pictures_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, made_record("same", history=[]))
+    flat = np.zeros(3)
+    write_pictures(
+        path.with_suffix(".npz"),
+        {"first_layer_fields": flat, "goodness_right": flat, "goodness_wrong": flat, "goodness_edges": flat},
+    )
+
+    write_report(tmp_path, [made_table()])
+
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        "table9-against-paper-dark.svg",
+        "table9-against-paper.svg",
+    ]
+
+
+def test_stale_files_go_and_foreign_ones_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, made_record("same"))
+    write_report(tmp_path, [made_table()])
+    (tmp_path / "report" / "notes.txt").write_text("mine")
+    path.unlink()
+
+    write_report(tmp_path, [made_table()])
+
+    assert not list((tmp_path / "report" / "runs").glob("*.html"))
+    assert not list((tmp_path / "figures").glob("*.svg"))
+    assert (tmp_path / "report" / "notes.txt").read_text() == "mine"
+
+
+def test_a_readme_of_somebodys_own_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Mine\n")
+
+    with pytest.raises(UserError, match="was not made by the report"):
+        write_report(tmp_path, [made_table()])
+
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a folder"):
+        write_report(tmp_path / "nowhere", [made_table()])
+
+
+def test_the_headline_numbers_go_into_a_page(tmp_path: Path) -> None:
+    for seed, error in enumerate((1.35, 1.36, 1.40)):
+        write(tmp_path / "results", made_record("same", seed, error, history=[]))
+    readme = tmp_path / "README.md"
+    readme.write_text("# Top\n\n<!-- results: made -->\nold\n<!-- /results -->\n\nBottom\n")
+
+    for _ in range(2):
+        write_report(tmp_path / "results", [made_table()], readme)
+
+    text = readme.read_text()
+    assert text.startswith("# Top\n\n<!-- results: made -->\n**Table 9: made records.**")
+    assert text.endswith("(M).\n<!-- /results -->\n\nBottom\n")
+    assert "| As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
+    assert 'src="results/figures/table9-against-paper.svg"' in text
+
+
+def test_a_page_without_a_place_for_the_numbers_is_said(tmp_path: Path) -> None:
+    readme = tmp_path / "top.md"
+    readme.write_text("# Top\n")
+
+    with pytest.raises(UserError, match="no place for the results"):
+        write_report(tmp_path, [made_table()], readme)
+
+
+def test_the_command_names_what_it_wrote(
+    tmp_path: Path, python: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    done = python(str(ROOT / "scripts" / "report.py"), "--results", str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/report/index.html\n")
+    assert done.stderr == ""
