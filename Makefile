@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help reproduce-table1 report test check format benchmark data clean
+.PHONY: help reproduce-table1 report readme test check format benchmark data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -23,6 +23,9 @@ reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the
 
 report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py
+
+readme: $(INSTALLED)  ## the same, and its summary into README.md
+	$(BIN)/python scripts/report.py --readme README.md
 
 test: $(INSTALLED)  ## the tests, under three minutes
 	$(BIN)/python -m pytest

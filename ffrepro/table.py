@@ -65,6 +65,11 @@ def load(name: str) -> Table:
     """
     if name not in names():
         raise UserError(f"there is no table {name!r}: expected one of {', '.join(names())}.")
-    content: dict[str, Any] = yaml.safe_load((EXPERIMENTS / name / "table.yaml").read_text())
-    rows = [Row(**{**row, "reproduced": tuple(row["reproduced"])}) for row in content.pop("rows")]
-    return Table(name=name, rows=rows, **content)
+    path = EXPERIMENTS / name / "table.yaml"
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text())
+        rows = [Row(**{**row, "reproduced": tuple(row["reproduced"])}) for row in content.pop("rows")]
+        return Table(name=name, rows=rows, **content)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error
