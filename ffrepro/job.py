@@ -3,6 +3,7 @@
 With run.py the only reader of the whole config.
 """
 
+import re
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -25,19 +26,9 @@ from ffrepro.errors import DataNotFoundError
 from ffrepro.paths import from_root
 from ffrepro.record import Record
 
-# What may differ from a preset without the run becoming another experiment than its row.
-_INCIDENTAL = {
-    "experiment",
-    "seed",
-    "budget",
-    "device",
-    "precision",
-    "threads",
-    "tracking",
-    "rerun",
-    "results_dir",
-    "sweep",
-}
+# What may differ from a preset without the run becoming another experiment than its row. `budget` chooses one;
+# `budget.epoch_fraction=…` makes one of one's own.
+_INCIDENTAL = re.compile(r"(experiment|seed|budget|device|precision|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -163,7 +154,7 @@ def prepare(config: DictConfig) -> Job:
 
 def _table_and_row(config: DictConfig, values: dict[str, Any], overrides: list[str]) -> tuple[str, str]:
     """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
-    changed = [text for text in overrides if text.lstrip("+~").split("=")[0].split(".")[0] not in _INCIDENTAL]
+    changed = [text for text in overrides if not _INCIDENTAL.match(text)]
     if config.table is not None and config.row is not None and not changed:
         return config.table, config.row
     words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
