@@ -46,6 +46,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_complain(explain(error, sys.argv[1:])))
     except KeyboardInterrupt:
+        _complain("interrupted")
         sys.exit(130)
 
 

@@ -32,11 +32,12 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        found, state = saved["fingerprint"], saved["state"]
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}). Remove it to start the run anew."
         ) from error
-    return saved["state"] if saved["fingerprint"] == fingerprint else None
+    return dict(state) if found == fingerprint else None
 
 
 @contextmanager

@@ -31,9 +31,11 @@ def build(config: DictConfig, **replaced: Any) -> Any:
     """
     target = hydra.utils.get_object(config._target_)
     if not config.get("_partial_", False):
-        for key, kind in get_type_hints(target.__init__).items():
-            if key in config:
-                check_type(str(config._get_full_key(key)), config[key], kind)
+        kinds = get_type_hints(target.__init__)
+        for key in (str(key) for key in config if not str(key).startswith("_")):
+            if key not in kinds:
+                raise UserError(f"there is no option {config._get_full_key(key)}: {config._target_} does not take it.")
+            check_type(str(config._get_full_key(key)), config[key], kinds[key])
     try:
         return hydra.utils.instantiate(config, **replaced)
     except hydra.errors.InstantiationException as error:

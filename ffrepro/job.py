@@ -30,7 +30,7 @@ from ffrepro.record import Record
 # `budget.epoch_fraction=…` makes one of one's own.
 _INCIDENTAL = re.compile(r"(experiment|seed|budget|device|precision|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
 
-console = Console(stderr=True, soft_wrap=True, highlight=False)
+console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @dataclass
@@ -58,6 +58,8 @@ class Job:
     fingerprint: str
     table: str
     row: str
+    budget: str  # its name, or `custom`
+    results: Path  # the folder
     path: Path  # of the record
     checkpoint: Path
     git: dict[str, Any]
@@ -78,7 +80,7 @@ class Job:
             error=error,
             table=self.table,
             row=self.row,
-            budget=self.config.budget.name,
+            budget=self.budget,
             seed=self.config.seed,
             command=shlex.join(["python", "-m", "ffrepro", *self.overrides]),
             config=self.values,
@@ -129,8 +131,9 @@ def prepare(config: DictConfig) -> Job:
             "data": dataset.sha256,
         }
     )
-    table, row = _table_and_row(config, values, overrides)
-    name = f"{config.budget.name}-seed{config.seed}"
+    table, row = _table_and_row(config, values, choices, overrides)
+    budget = "custom" if _own_budget(overrides) else str(config.budget.name)
+    name = f"{budget}-seed{config.seed}"
     results = from_root(config.results_dir)
     return Job(
         config=config,
@@ -143,6 +146,8 @@ def prepare(config: DictConfig) -> Job:
         fingerprint=fingerprint,
         table=table,
         row=row,
+        budget=budget,
+        results=results,
         path=results / "runs" / table / row / f"{name}.json",
         checkpoint=results / "checkpoints" / table / row / f"{name}.pt",
         git=record.git_state(),
@@ -152,16 +157,25 @@ def prepare(config: DictConfig) -> Job:
     )
 
 
-def _table_and_row(config: DictConfig, values: dict[str, Any], overrides: list[str]) -> tuple[str, str]:
+def _table_and_row(
+    config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str]
+) -> tuple[str, str]:
     """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
     changed = [text for text in overrides if not _INCIDENTAL.match(text)]
     if config.table is not None and config.row is not None and not changed:
         return config.table, config.row
     words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
     tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
-    # The hash parts those whose names were cut; the budget is in the file's name.
-    variant = record.fingerprint({group: values[group] for group in GROUPS if group != "budget"})[:8]
-    return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant])
+    # The hash parts those whose names were cut. A budget that has a name is in the file's name.
+    groups = [group for group in GROUPS if group != "budget" or _own_budget(overrides)]
+    variant = record.fingerprint(
+        {"choices": {**choices, "budget": None}, "values": {key: values[key] for key in groups}}
+    )
+    return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant[:8]])
+
+
+def _own_budget(overrides: list[str]) -> bool:
+    return any(text.lstrip("+~").startswith("budget.") for text in overrides)
 
 
 def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
@@ -173,7 +187,7 @@ def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
         if not config.budget.may_stand_in:
             raise
         console.print(
-            f"{error}\n[reverse] STAND-IN [/] going on with scikit-learn's 8×8 digits in the place of {source.name}: "
+            f"{error}\n*** STAND-IN *** going on with scikit-learn's 8×8 digits in the place of {source.name}: "
             "this tries the program and reproduces nothing."
         )
         dataset = stand_in_for(source.name, source.validation / 60_000).load(device)

@@ -24,7 +24,7 @@ _EXPLAINED = {
     "paper": "the paper's epochs",
 }
 
-console = Console(soft_wrap=True, highlight=False)
+console = Console(soft_wrap=True, highlight=False, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def _announce(
 
 def _run(command: list[str]) -> int:
     """Run `command`; on Ctrl-C, which reaches it too, wait until it has kept its state."""
-    console.print(f"[dim]$ {shlex.join(['python', *command[1:]])}[/]")
+    console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         try:
             return process.wait()

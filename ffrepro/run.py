@@ -60,7 +60,7 @@ def _execute(job: Job) -> Record:
     with _memory_errors_explained(job):
         algorithm.begin(_setting(job))
         progress = _resumed(job, algorithm)
-        tracker.begin(job.table, job.row, job.config.seed, job.values)
+        tracker.begin(job.table, job.row, job.config.seed, job.values, job.results)
         progress = _train(job, algorithm, tracker, progress)
         if progress.diverged is None:
             metrics = _final_metrics(algorithm, job.dataset)
@@ -87,7 +87,7 @@ def _setting(job: Job) -> Setting:
 
 
 def _resumed(job: Job, algorithm: Algorithm) -> Progress:
-    saved = None if job.config.rerun else checkpoint.load(job.checkpoint, job.fingerprint)
+    saved = checkpoint.load(job.checkpoint, job.fingerprint)
     if saved is None:
         return Progress()
     algorithm.load_state_dict(saved["algorithm"])
@@ -122,7 +122,8 @@ def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress)
                 tracker.epoch(progress.epoch, metrics)
                 if not all(math.isfinite(value) for value in metrics.values()):
                     return replace(progress, diverged=f"a metric is not finite after epoch {progress.epoch}")
-                if time.monotonic() - last_kept > CHECKPOINT_EVERY_S:
+                # The last epoch's too: the final evaluation takes a while.
+                if time.monotonic() - last_kept > CHECKPOINT_EVERY_S or progress.epoch == job.epochs:
                     _keep(job, state, progress)
                     last_kept = time.monotonic()
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     missing_key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     missing_option = re.search(r"Could not find '([^'/]+)/([^']+)'", text)
     missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
-    if missing_option:
+    if missing_option and (CONF / missing_option.group(1)).is_dir():
         folder, name = missing_option.groups()
         options = sorted(
             path.relative_to(CONF / folder).with_suffix("").as_posix() for path in (CONF / folder).rglob("*.yaml")
@@ -38,8 +38,9 @@ def _meant(near: list[str]) -> str:
 
 
 def _composed(arguments: list[str]) -> DictConfig:
-    """The config of the arguments that choose an experiment, without the others, one of which is wrong."""
-    chosen = [text for text in arguments if text.startswith("experiment=") and "," not in text]
+    """The config of the arguments that choose options of groups, without the others, one of which is wrong."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    chosen = [text for text in arguments if text.split("=")[0] in groups and "," not in text]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             return hydra.compose("config", overrides=chosen)

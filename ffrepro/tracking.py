@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -10,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ffrepro.errors import UserError
-from ffrepro.paths import from_root
 
 _LINE_EVERY_S = 10.0
 
@@ -18,7 +18,9 @@ _LINE_EVERY_S = 10.0
 class Tracker(Protocol):
     """Is told of a run; the record is written without it."""
 
-    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None: ...
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
+        """A run starts; what is written of it goes below the folder `results`."""
+        ...
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
 
@@ -30,7 +32,7 @@ class Tracker(Protocol):
 class NoTracking:
     """The record alone."""
 
-    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None:
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
         pass
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
@@ -52,22 +54,21 @@ class Wandb:
         self.project = project
         self.mode = mode
 
-    def begin(self, table: str, row: str, seed: int, config: dict[str, Any]) -> None:
+    def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
         try:
             import wandb  # noqa: PLC0415 - tracking=none must run without it
         except ImportError as error:
             raise UserError("wandb is not installed: install it, or choose tracking=none.") from error
-        folder = from_root("results")
-        folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")
         try:
+            results.mkdir(parents=True, exist_ok=True)
             self._run = wandb.init(
                 project=self.project,
                 mode=self.mode,
                 group=table,
                 name=f"{row}-seed{seed}",
                 config=config,
-                dir=str(folder),
+                dir=str(results),
             )
         except (wandb.errors.Error, OSError) as error:
             raise UserError(f"wandb cannot start ({error}): choose tracking.mode=offline or tracking=none.") from error

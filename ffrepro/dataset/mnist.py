@@ -92,7 +92,11 @@ class Mnist:
 def data_roots() -> list[Path]:
     """Where data sets are looked for, in order."""
     named = os.environ.get("FFREPRO_DATA_DIR")
-    return [*([Path(named)] if named else []), from_root("data"), from_root("../shared/data").resolve()]
+    return [
+        *([from_root(Path(named).expanduser())] if named else []),
+        from_root("data"),
+        from_root("../shared/data").resolve(),
+    ]
 
 
 def _read_checked(path: Path, sha256: str) -> bytes:

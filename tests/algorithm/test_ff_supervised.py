@@ -1,5 +1,6 @@
 """`ff_supervised` against the formulas in NumPy, against autograd, and against slips of other implementations."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ffrepro.algorithm import Setting
 from ffrepro.algorithm.ff_supervised import FFSupervised
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
+from ffrepro.errors import UserError
 from ffrepro.goodness import (
     Goodness,
     MeanOfSquares,
@@ -81,7 +83,7 @@ class InNumpy:
 
     def forward(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         below, ys = [self.n(x)], []
-        for W, b in zip(self.W, self.b, strict=True):
+        for W, b in zip(self.W, self.b, strict=True):  # noqa: N806
             ys.append(np.maximum(0, below[-1] @ W + b))
             below.append(self.n(ys[-1]))
         return ys, below
@@ -93,7 +95,7 @@ class InNumpy:
         return np.sum([h @ U for h, U in zip(below[2:], self.U, strict=True)], axis=0)
 
     def minibatch(self, x: np.ndarray, t: np.ndarray, wrong: np.ndarray, gain: float) -> None:
-        B, one = len(x), np.eye(10)
+        B, one = len(x), np.eye(10)  # noqa: N806
         right, neutral, other = x.copy(), x.copy(), x.copy()
         right[:, :10], neutral[:, :10], other[:, :10] = one[t], 0.1, one[wrong]
         logits = self.logits(x)
@@ -188,3 +190,303 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
         assert weight.grad is not None
         torch.testing.assert_close(layer.weight - old, 0.5 * weight.grad, rtol=0, atol=1e-10)
         assert weight.grad.abs().max() > 1e-6
+
+
+# What a layer learns from, and what it does not ----------------------------------------------------
+
+
+def weights_after_a_minibatch(**thresholds: float) -> list[torch.Tensor]:
+    """All layers' weights after one update; `layer_2=…` and the like move that layer's threshold."""
+    algorithm = make()
+    for k in range(3):
+        algorithm.thresholds[k] *= thresholds.get(f"layer_{k + 1}", 1.0)
+    algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
+    return [layer.weight for layer in algorithm.layers]
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3])
+def test_what_one_layer_wants_reaches_no_other(moved: int) -> None:
+    usual, changed = weights_after_a_minibatch(), weights_after_a_minibatch(**{f"layer_{moved}": 0.5})
+    for number, (mine, other) in enumerate(zip(usual, changed, strict=True), start=1):
+        assert torch.equal(mine, other) == (number != moved)
+
+
+def test_what_the_softmax_wants_reaches_no_layer() -> None:
+    usual, fast = make(negative_labels="uniform"), make(negative_labels="uniform", head_learning_rate=10.0)
+    for algorithm in (usual, fast):
+        algorithm.train_epoch(1)
+    assert not torch.equal(usual.heads[0], fast.heads[0])
+    for mine, other in zip(usual.layers, fast.layers, strict=True):
+        assert torch.equal(mine.weight, other.weight)
+
+
+def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("autograd")
+
+    monkeypatch.setattr(torch.Tensor, "backward", forbidden)
+    monkeypatch.setattr(torch.autograd, "backward", forbidden)
+    monkeypatch.setattr(torch.autograd, "grad", forbidden)
+    algorithm = make()
+    with torch.enable_grad():
+        algorithm.train_epoch(1)
+    for layer in algorithm.layers:
+        assert not layer.weight.requires_grad
+        assert layer.weight.grad_fn is None
+
+
+# Slips seen in other implementations ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("negative_labels", ["sampled", "uniform"])
+def test_the_label_of_a_negative_image_is_never_right(negative_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Labels drawn from all classes would be right 10 % of the time.
+    embedded: list[torch.Tensor] = []
+
+    def spy(images: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        embedded.append(label)
+        return embed_label(images, label)
+
+    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.embed_label", spy)
+    algorithm = make(negative_labels=negative_labels)
+    for _ in range(10):
+        for start in range(0, 200, 20):
+            embedded.clear()
+            part = slice(start, start + 20)
+            algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
+            positive, neutral, negative = embedded
+            assert torch.equal(positive.argmax(1), algorithm.train.targets[part])
+            torch.testing.assert_close(neutral, torch.full((10,), 0.1, dtype=torch.float64))
+            assert (negative.sum(1) == 1).all()
+            assert (negative.argmax(1) != algorithm.train.targets[part]).all()
+
+
+def test_the_peer_term_has_its_full_strength_in_a_wide_layer_and_revives_dead_units() -> None:
+    # As the gradient of a mean of squares over 1000 units it would be 500 times weaker, over a batch still more.
+    algorithm = make(widths=(1000, 20), weight_cost=0.0)
+    layer = algorithm.layers[0]
+    layer.weight[:, 7] = -1.0  # images are not negative: this unit is dead
+    layer.weight[:, 8:] *= 0.01  # the others barely live, so that their means stay about 0
+    layer.weight[:, :7] = 1.0
+    before = layer.weight.clone()
+    images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
+    algorithm.minibatch(images, targets, gain=1.0)
+
+    below = embed_label(images, one_hot(targets, 10))
+    below = below / below.square().mean(1, keepdim=True).sqrt()
+    activities = (below @ before).relu()
+    means = 0.9 * 0.5 + 0.1 * activities.mean(0)
+    assert means[7] == 0.45
+    pull = 0.03 * (means.mean() - 0.45)
+    assert pull > 5e-4
+    # The learning rate times 1 - μ, and no further factor.
+    assert layer.bias[7].item() == pytest.approx(0.01 * 0.1 * pull.item(), rel=1e-9)
+    torch.testing.assert_close(layer.weight[:, 7] - before[:, 7], 0.001 * pull * below.mean(0), rtol=1e-9, atol=1e-15)
+
+
+def test_the_softmax_weights_are_trained_and_learn() -> None:
+    algorithm = make(n=400)
+    assert algorithm.monitor(algorithm.train)["error_softmax"] > 80  # they start at 0: no class is preferred
+    for epoch in range(1, 7):
+        algorithm.train_epoch(epoch)
+    assert len(algorithm.heads) == 2
+    for head in algorithm.heads:
+        assert head.abs().max() > 1e-3
+    assert algorithm.monitor(algorithm.train)["error_softmax"] < 20
+
+
+def test_every_layer_learns_from_the_first_minibatch() -> None:
+    # Where activities are cut from their own weights, nothing trains.
+    algorithm = make(weight_cost=0.0, peer_normalization=0.0)
+    before = [layer.weight.clone() for layer in algorithm.layers]
+    algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
+    for layer, old in zip(algorithm.layers, before, strict=True):
+        changed = (layer.weight != old).double().mean()
+        assert changed > 0.5
+        assert layer.bias.abs().max() > 0
+
+
+def test_training_separates_right_from_wrong_labels() -> None:
+    algorithm = make(widths=(60, 50, 40), n=400, learning_rate=0.03)
+    before = algorithm.evaluate(algorithm.train)["error"]
+    losses = [algorithm.train_epoch(epoch)["loss"] for epoch in range(1, 11)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert before > 50
+    assert algorithm.evaluate(algorithm.train)["error"] < 20
+
+
+def test_neither_test_reads_the_labels() -> None:
+    algorithm = make()
+    algorithm.train_epoch(1)
+    split = algorithm.train
+    permuted = Split(split.inputs, split.targets[torch.randperm(200, generator=torch.Generator().manual_seed(0))])
+    told = split.inputs.clone()
+    told[:, :10] = one_hot(split.targets, 10).double()  # a label already in the image is replaced
+    for other in (permuted, Split(told, split.targets)):
+        assert torch.equal(algorithm.goodness_of_labels(other), algorithm.goodness_of_labels(split))
+        assert torch.equal(algorithm.neutral_logits(other), algorithm.neutral_logits(split))
+
+
+def test_the_presets_learning_rate_leaves_most_units_alive() -> None:
+    # Adam at 0.03 leaves a tenth of them after five minibatches; 20 times the preset's rate leaves an eighth here.
+    generator = torch.Generator().manual_seed(0)
+    prototypes = torch.rand(10, 784, generator=generator) * (torch.rand(10, 784, generator=generator) < 0.2)
+    targets = torch.randint(10, (1000,), generator=generator)
+    split = Split(prototypes[targets] * torch.rand(1000, 784, generator=generator), targets)
+    algorithm = FFSupervised(**{**HYPERPARAMETERS, "batch_size": 100})
+    algorithm.begin(
+        Setting(
+            dataset=Dataset("made", split, None, split, 10, (28, 28), "", stand_in=True),
+            architecture=Mlp((2000, 2000), 1.0),
+            goodness=SumOfSquares(),
+            schedule=HoldThenLinear(10),
+            seed=0,
+            device=torch.device("cpu"),
+            products=torch.float32,
+        )
+    )
+    algorithm.train_epoch(1)
+    activities, _ = algorithm.forward(embed_label(split.inputs[:300], one_hot(targets[:300], 10)))
+    for y in activities:
+        assert (y.max(0).values == 0).float().mean() < 0.5
+
+
+# The two tests -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_layer_counts", [False, True])
+@pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfActivities()], ids=lambda g: type(g).__name__)
+def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
+    first_layer_counts: bool, goodness: Goodness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.ROWS", 70)  # parts that do not divide the images
+    algorithm = make(goodness, first_layer_counts=first_layer_counts)
+    algorithm.train_epoch(1)
+    split = algorithm.train.first(50)
+    first = 0 if first_layer_counts else 1
+    wrong, wrong_single, wrong_softmax = 0, [0, 0, 0], 0
+    for image, target in zip(split.inputs, split.targets.tolist(), strict=True):
+
+        def activities(label: torch.Tensor, image: torch.Tensor = image) -> list[torch.Tensor]:
+            below, found = torch.cat([label.double(), image[10:]]), []
+            for layer in algorithm.layers:
+                below = below / below.square().mean().sqrt()
+                below = (below @ layer.weight + layer.bias).relu()
+                found.append(below)
+            return found
+
+        table = np.array([[goodness(y[None]).item() for y in activities(torch.eye(10)[c])] for c in range(10)])
+        wrong += table[:, first:].sum(1).argmax() != target
+        for k in range(3):
+            wrong_single[k] += table[:, k].argmax() != target
+        neutral = activities(torch.full((10,), 0.1, dtype=torch.float64))[first:]
+        logits = sum(y / y.square().mean().sqrt() @ head for y, head in zip(neutral, algorithm.heads, strict=True))
+        assert isinstance(logits, torch.Tensor)
+        wrong_softmax += int(logits.argmax()) != target
+    metrics = algorithm.evaluate(split)
+    assert metrics["error"] == metrics["error_goodness"] == pytest.approx(100 * wrong / 50)
+    assert metrics["error_softmax"] == pytest.approx(100 * wrong_softmax / 50)
+    assert algorithm.monitor(split) == {"error_softmax": metrics["error_softmax"]}
+    for k in range(3):
+        assert metrics[f"error_goodness_layer_{k + 1}"] == pytest.approx(100 * wrong_single[k] / 50)
+    assert f"error_softmax_layer_{1 + first}" in metrics
+    assert ("error_softmax_layer_1" in metrics) == first_layer_counts
+
+
+def test_one_hidden_layer_has_to_count() -> None:
+    with pytest.raises(UserError, match="first_layer_counts=true"):
+        make(widths=(30,))
+    algorithm = make(widths=(30,), first_layer_counts=True)
+    algorithm.train_epoch(1)
+    assert 0 <= algorithm.evaluate(algorithm.train)["error"] <= 100
+
+
+def test_pictures_are_over_the_threshold_and_part_right_from_wrong() -> None:
+    algorithm = make()
+    split = algorithm.train.first(30)
+    pictures = algorithm.pictures(split)
+    assert pictures["first_layer_fields"].shape == (30, 40)
+    np.testing.assert_allclose(pictures["first_layer_fields"][3], algorithm.layers[0].weight[:, 3], rtol=1e-6)
+    assert pictures["goodness_right"].shape == (3, 30)
+    assert pictures["goodness_wrong"].shape == (3, 270)
+    goodness = algorithm.goodness_of_labels(split)
+    np.testing.assert_allclose(pictures["goodness_right"][2, 5], goodness[2, 5, split.targets[5]] / 20, rtol=1e-6)
+
+
+# An epoch and its state ----------------------------------------------------------------------------
+
+
+def test_an_epoch_takes_its_gain_from_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains: list[float] = []
+
+    def spy(images: torch.Tensor, targets: torch.Tensor, gain: float) -> torch.Tensor:
+        gains.append(gain)
+        return torch.zeros(2, dtype=torch.float64)
+
+    algorithm = make()
+    monkeypatch.setattr(algorithm, "minibatch", spy)
+    for epoch in (5, 6, 10):
+        algorithm.train_epoch(epoch)
+    assert gains == [1.0] * 10 + [0.9] * 10 + [0.1] * 10
+
+
+@pytest.mark.parametrize("reshuffle", [True, False])
+def test_minibatches_are_drawn_anew_or_kept(reshuffle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs: list[torch.Tensor] = []
+
+    def spy(images: torch.Tensor, targets: torch.Tensor, gain: float) -> torch.Tensor:
+        epochs.append(images)
+        return torch.zeros(2, dtype=torch.float64)
+
+    algorithm = make(reshuffle=reshuffle)
+    monkeypatch.setattr(algorithm, "minibatch", spy)
+    algorithm.train_epoch(1)
+    algorithm.train_epoch(2)
+    first, second = torch.cat(epochs[:10]), torch.cat(epochs[10:])
+    assert torch.equal(first, second) != reshuffle
+    assert torch.equal(first, algorithm.train.inputs) != reshuffle
+    for epoch in (first, second):  # every image once
+        assert torch.equal(epoch.sum(1).sort().values, algorithm.train.inputs.sum(1).sort().values)
+
+
+def test_the_metrics_of_an_epoch_are_means_over_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned = iter(torch.tensor([[1.0, 4.0], [3.0, 2.0]] * 5, dtype=torch.float64))
+    algorithm = make()
+    monkeypatch.setattr(algorithm, "minibatch", lambda *_: next(returned))
+    assert algorithm.train_epoch(1) == {"loss": pytest.approx(2.0), "running_error": pytest.approx(15.0)}
+
+
+def test_thresholds_are_theta_times_the_goodness_of_ones_and_stay() -> None:
+    for goodness, expected in ((SumOfSquares(), [60.0, 50.0, 40.0]), (MinusSumOfSquares(), [-60.0, -50.0, -40.0])):
+        algorithm = make(goodness, threshold=2.0)
+        algorithm.train_epoch(1)
+        assert [threshold.item() for threshold in algorithm.thresholds] == expected
+
+
+def test_a_threshold_that_learns_rises_where_negative_data_pass_it() -> None:
+    algorithm = make(threshold_learning_rate=0.5)
+    for threshold in algorithm.thresholds:
+        threshold.fill_(-1000.0)  # everything passes: p⁺ = p⁻ = 1
+    algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=0.5)
+    assert [threshold.item() for threshold in algorithm.thresholds] == pytest.approx([-999.75] * 3)
+
+
+@pytest.mark.parametrize("negative_labels", ["sampled", "uniform"])
+def test_a_cut_run_goes_on_as_if_uncut(negative_labels: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"negative_labels": negative_labels, "threshold_learning_rate": 0.1}
+    uncut, cut, resumed = make(**options), make(**options), make(**options)
+    expected = [uncut.train_epoch(epoch) for epoch in (1, 2, 3)]
+    cut.train_epoch(1)
+    torch.save(cut.state_dict(), tmp_path / "state.pt")
+    resumed.train_epoch(1)  # whatever it did before
+    resumed.train_epoch(2)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
+    for mine, other in zip(resumed.layers, uncut.layers, strict=True):
+        assert torch.equal(mine.weight, other.weight)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.heads, uncut.heads, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(resumed.thresholds, uncut.thresholds, strict=True))
+
+
+def test_a_seed_decides_everything() -> None:
+    assert make().train_epoch(1) == make().train_epoch(1)

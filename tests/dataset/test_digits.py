@@ -1,0 +1,62 @@
+"""The stand-in: real digits in the shape of MNIST."""
+
+import pytest
+import torch
+
+from ffrepro.dataset import Dataset
+from ffrepro.dataset.digits import Digits, stand_in_for
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return Digits(name="digits", validation=137, stand_in=False).load(CPU)
+
+
+def test_digits_have_mnists_shape_and_range(digits: Dataset) -> None:
+    assert digits.sizes() == {"train": 1300, "validation": 137, "test": 360}
+    assert digits.image_shape == (28, 28)
+    assert digits.n_classes == 10
+    assert digits.validation is not None
+    for split in (digits.train, digits.validation, digits.test):
+        assert split.inputs.shape == (len(split), 784)
+        assert split.inputs.dtype == torch.float32
+        assert split.targets.dtype == torch.int64
+        assert split.inputs.min() == 0
+        assert 0.9 < split.inputs.max() <= 1
+        assert set(split.targets.tolist()) == set(range(10))
+
+
+def test_there_is_room_for_the_label(digits: Dataset) -> None:
+    frame = digits.train.inputs.view(-1, 28, 28).clone()
+    frame[:, 4:24, 4:24] = 0
+    assert frame.max() == 0
+
+
+def test_images_and_classes_belong_together(digits: Dataset) -> None:
+    # The nearest class mean is right for most only if they do, and if rows and columns are where they were.
+    means = torch.stack([digits.train.inputs[digits.train.targets == label].mean(0) for label in range(10)])
+    right = torch.cdist(digits.test.inputs, means).argmin(1) == digits.test.targets
+    assert right.float().mean() > 0.8
+    upright = digits.train.inputs[digits.train.targets == 0][0].view(28, 28)
+    assert upright.sum(0)[11:17].min() > 0
+    assert upright[13:15, 13:15].mean() < 0.5 * upright[13:15].max()  # the hole of a zero
+
+
+def test_hold_out_changes_neither_the_test_images_nor_what_is_left(digits: Dataset) -> None:
+    whole = Digits(name="digits", validation=0, stand_in=False).load(CPU)
+    assert whole.validation is None
+    assert torch.equal(whole.test.inputs, digits.test.inputs)
+    assert torch.equal(whole.train.inputs[:1300], digits.train.inputs)
+    assert whole.sha256 == digits.sha256
+    assert len(whole.sha256) == 64
+
+
+def test_a_stand_in_says_so_and_holds_out_the_same_share() -> None:
+    dataset = stand_in_for("mnist", 10_000 / 60_000).load(CPU)
+    assert dataset.stand_in
+    assert dataset.name == "digits (for mnist)"
+    assert dataset.sizes()["validation"] == 240  # a sixth of 1,437
+    assert stand_in_for("mnist", 0.0).load(CPU).validation is None
+    assert not Digits(name="digits", validation=0, stand_in=False).load(CPU).stand_in

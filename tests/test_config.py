@@ -1,0 +1,232 @@
+"""Everything in conf/ composes, names what there is in the code, and gives it exactly what it takes."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from ffrepro.config import GROUPS, build, check_top, plain
+from ffrepro.errors import UserError
+from ffrepro.paths import CONF
+
+PRESETS = sorted(
+    path.relative_to(CONF / "experiment").with_suffix("").as_posix() for path in (CONF / "experiment").rglob("*.yaml")
+)
+OPTIONS = sorted(
+    (path.parent.relative_to(CONF).as_posix(), path.stem)
+    for path in CONF.rglob("*.yaml")
+    if path.parent != CONF and CONF / "experiment" not in path.parents
+)
+
+
+def compose(*overrides: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+def choosing(group: str, name: str) -> list[str]:
+    """The command line that chooses an option; optimizers are a part of backprop."""
+    if group == "optimizer":
+        return ["algorithm=bp", f"optimizer@algorithm.optimizer={name}"]
+    return [f"{group}={name}"]
+
+
+ALL = [*(pytest.param([f"experiment={name}"], id=name) for name in PRESETS)]
+ALL += [pytest.param(choosing(group, name), id=f"{group}={name}") for group, name in OPTIONS]
+
+
+def objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a config that names a place in the code."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from objects(value)
+
+
+def test_there_are_presets_and_options() -> None:
+    # An empty list would let every test below pass.
+    assert {"table1/bp", "table1/ff_supervised"} <= set(PRESETS)
+    assert {group for group, _ in OPTIONS} >= {*GROUPS, "tracking"}
+
+
+@pytest.mark.parametrize("overrides", ALL)
+def test_it_composes_and_every_object_gets_what_it_takes(overrides: list[str]) -> None:
+    config = compose(*overrides)
+    named = list(objects(OmegaConf.to_container(config, resolve=True, throw_on_missing=True)))
+    assert len(named) >= 6
+    for node in named:
+        target = node["_target_"]
+        assert target.startswith(("ffrepro.", "torch."))
+        signature = inspect.signature(hydra.utils.get_object(target))
+        arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+        if node.get("_partial_", False):
+            signature.bind_partial(**arguments)
+        else:
+            signature.bind(**arguments)
+        if target.startswith("ffrepro."):
+            defaults = [p.name for p in signature.parameters.values() if p.default is not inspect.Parameter.empty]
+            assert defaults == []  # hyperparameters have their values in YAML, once
+
+
+@pytest.mark.parametrize("overrides", ALL)
+def test_every_object_can_be_built(overrides: list[str]) -> None:
+    config = compose(*overrides)
+    check_top(config)
+    for group in ("dataset", "architecture", "algorithm", "goodness", "schedule", "tracking"):
+        assert build(config[group]) is not None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_says_its_claim_its_command_and_its_place(name: str) -> None:
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert text.startswith("# @package _global_\n# Claim: ")
+    assert f"# Command: python -m ffrepro experiment={name} " in text
+    config = compose(f"experiment={name}")
+    assert f"{config.table}/{config.row}" == name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_changes_only_what_is_there(name: str) -> None:
+    # A misspelt key in a global preset would be a new one, read by nothing.
+    def keys(node: Any, prefix: str = "") -> set[str]:
+        if not isinstance(node, dict):
+            return set()
+        return {f"{prefix}{key}" for key in node} | {
+            deeper for key, value in node.items() for deeper in keys(value, f"{prefix}{key}.")
+        }
+
+    preset = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    choices = [
+        f"{group.removeprefix('override /')}={option}"
+        for entry in preset.pop("defaults", [])
+        for group, option in entry.items()
+    ]
+    known = keys(OmegaConf.to_container(compose(*choices)))
+    assert keys(preset) <= known
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        (
+            "table1/ff_supervised",
+            {
+                "dataset.validation": 0,
+                "architecture.widths": [2000] * 4,
+                "architecture.init_gain": 1.0,
+                "schedule.epochs": 60,
+                "algorithm.batch_size": 100,
+                "algorithm.learning_rate": 0.01,
+                "algorithm.momentum": 0.9,
+                "algorithm.weight_cost": 0.001,
+                "algorithm.head_learning_rate": 0.1,
+                "algorithm.head_weight_cost": 0.003,
+                "algorithm.peer_normalization": 0.03,
+                "algorithm.threshold": 1.0,
+                "algorithm.threshold_learning_rate": 0.0,
+                "algorithm.negative_labels": "sampled",
+                "algorithm.first_layer_counts": False,
+                "goodness._target_": "ffrepro.goodness.SumOfSquares",
+            },
+        ),
+        ("table1/ff_supervised_fast", {"algorithm.learning_rate": 0.02, "schedule.epochs": 40}),
+        (
+            "table1/ff_released_code",
+            {
+                "dataset.validation": 10_000,
+                "architecture.widths": [1000] * 3,
+                "schedule.epochs": 100,
+                "algorithm.reshuffle": False,
+                "algorithm.learning_rate": 0.01,
+            },
+        ),
+        ("table1/bp", {"schedule.epochs": 20, "algorithm._target_": "ffrepro.algorithm.bp.Backprop"}),
+    ],
+)
+def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expected: dict[str, Any]) -> None:
+    config = compose(f"experiment={preset}")
+    assert {key: OmegaConf.select(config, key) for key in expected} == expected
+    assert (config.seed, config.rerun, config.budget.name) == (0, False, "paper")
+
+
+def test_only_the_papers_budget_is_whole_and_refuses_a_stand_in() -> None:
+    paper, quick, smoke = (compose(f"budget={name}").budget for name in ("paper", "quick", "smoke"))
+    assert (paper.epoch_fraction, paper.train_examples, paper.test_examples) == (1.0, None, None)
+    assert not paper.may_stand_in
+    assert quick.may_stand_in
+    assert smoke.may_stand_in
+    assert (quick.name, quick.train_examples, quick.test_examples) == ("quick", None, None)
+    assert smoke.epoch_fraction < quick.epoch_fraction < 1
+
+
+# build, check_top, plain ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("algorithm.learning_rate=fast", "algorithm.learning_rate is 'fast': expected a number"),
+        ("algorithm.learning_rate=null", "algorithm.learning_rate is None: expected a number"),
+        ("algorithm.batch_size=1.5", "algorithm.batch_size is 1.5: expected a whole number"),
+        ("algorithm.batch_size=true", "algorithm.batch_size is True: expected a whole number"),
+        ("algorithm.reshuffle=1", "algorithm.reshuffle is 1: expected true or false"),
+        ("algorithm.negative_labels=hard", "algorithm.negative_labels is 'hard': expected sampled or uniform"),
+        ("architecture.widths=100", "architecture.widths is 100: expected a list"),
+        ("architecture.widths=[100,wide]", r"architecture.widths is \[100, 'wide'\]: expected a list"),
+        ("architecture.widths=[100,-1]", r"architecture.widths is \[100, -1\]"),
+        ("architecture.widths=[]", r"architecture.widths is \[\]"),
+        ("dataset.name=kmnist", "dataset.name is 'kmnist': expected mnist or fashion_mnist"),
+        ("tracking.mode=onlin", "tracking.mode is 'onlin': expected offline or online"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(option: str, complaint: str) -> None:
+    config = compose(option)
+    with pytest.raises(UserError, match=complaint):
+        build(config[option.split(".", 1)[0]])
+
+
+def test_a_whole_number_serves_as_a_number() -> None:
+    assert build(compose("algorithm.threshold=2").algorithm).threshold == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("seed=one", "seed is 'one': expected a whole number"),
+        ("seed=-1", "seed is -1: expected 0 or more"),
+        ("schedule.epochs=0", "schedule.epochs is 0: expected at least 1"),
+        ("schedule.epochs=many", "schedule.epochs is 'many': expected a whole number"),
+        ("threads=two", "threads is 'two': expected a whole number or null"),
+        ("rerun=1", "rerun is 1: expected true or false"),
+        ("device=0", "device is 0: expected a word"),
+    ],
+)
+def test_a_top_option_of_another_kind_is_named(option: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        check_top(compose(option))
+
+
+def test_runtime_values_take_the_place_of_configured_ones() -> None:
+    assert build(compose().schedule, epochs=7).epochs == 7
+
+
+def test_a_fault_of_a_constructor_is_not_a_users_mistake() -> None:
+    with pytest.raises(hydra.errors.InstantiationException):
+        build(OmegaConf.create({"_target_": "ffrepro.schedule.HoldThenLinear"}))
+
+
+def test_plain_values_are_resolved_and_complete() -> None:
+    assert plain(OmegaConf.create({"a": 1, "b": ["${a}"]})) == {"a": 1, "b": [1]}
+    with pytest.raises(Exception, match="a"):
+        plain(OmegaConf.create({"a": "???"}))
+
+
+def test_every_file_of_options_is_yaml_with_a_single_document() -> None:
+    for path in Path(CONF).rglob("*.yaml"):
+        assert isinstance(yaml.safe_load(path.read_text()), dict), path

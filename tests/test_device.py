@@ -1,0 +1,87 @@
+"""Devices, precisions and threads."""
+
+import pytest
+import torch
+
+from ffrepro import device
+from ffrepro.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_auto_is_the_cpu_without_a_gpu() -> None:
+    assert device.choose_device("auto") == CPU
+    assert device.choose_device("cpu") == CPU
+
+
+@pytest.mark.usefixtures("gpus")
+def test_auto_is_the_gpu_where_there_is_one() -> None:
+    assert device.choose_device("auto").type == "cuda"
+    assert device.choose_device("cpu") == CPU
+    assert device.choose_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
+def test_asking_for_a_gpu_that_is_not_there_says_so(name: str) -> None:
+    with pytest.raises(UserError, match=f"device={name} asks for a GPU and PyTorch sees none"):
+        device.choose_device(name)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_asking_for_one_gpu_too_many_says_how_many_there_are() -> None:
+    with pytest.raises(UserError, match="device=cuda:2: there are only 2 GPUs"):
+        device.choose_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["cdua", "gpu", "", "meta", "cuda:x", "cuda:-1", "mps"])
+def test_an_unknown_device_is_named(name: str) -> None:
+    with pytest.raises(UserError, match="expected auto, cpu, cuda or cuda:N"):
+        device.choose_device(name)
+
+
+def test_precisions_are_taken_as_they_are_named() -> None:
+    assert device.choose_precision("fp32", CPU) == "fp32"
+    assert device.choose_precision("bf16", CPU) == "bf16"
+    with pytest.raises(UserError, match="precision is 'fp16': expected auto, fp32 or bf16"):
+        device.choose_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({}, "fp32"),
+        ({"avx2": True, "amx_bf16": False}, "fp32"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_precision_asks_the_processor(
+    capabilities: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert device.choose_precision("auto", CPU) == precision
+
+
+def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    device.choose_threads(None)
+    assert chosen == []
+    device.choose_threads(3)
+    assert chosen == [3]
+    with pytest.raises(UserError, match="threads is 0: expected at least 1"):
+        device.choose_threads(0)

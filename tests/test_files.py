@@ -1,0 +1,74 @@
+"""Files that are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ffrepro.errors import UserError
+from ffrepro.files import written_atomically
+
+
+def test_a_file_and_its_folders_appear_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file.json"
+    with written_atomically(path) as file:
+        file.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert os.listdir(path.parent) == ["file.json"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with written_atomically(path) as file:
+            file.write(b"half of the n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old")
+
+    def stop() -> None:
+        with written_atomically(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with pytest.raises(UserError, match="No space left on device") as caught, written_atomically(path):
+        raise OSError(28, "No space left on device")
+    assert str(path) in str(caught.value)
+    assert "results_dir" in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match="cannot write") as caught, written_atomically(tmp_path / "results" / "file"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with written_atomically(tmp_path / "file"):
+            pass
+    finally:
+        assert os.umask(old) == 0o027  # which was left as it was
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640

@@ -1,0 +1,560 @@
+"""Whole runs through the command line: from a config to a record, cut, resumed, refused."""
+
+import json
+import signal
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffrepro.record import Record
+from tests.conftest import CommandLine, Finished, killed_by
+
+# Two small layers on the data that comes with scikit-learn.
+SMALL = [
+    "experiment=table1/ff_supervised",
+    "budget=smoke",
+    "tracking=none",
+    "dataset=digits",
+    "architecture.widths=[32,32]",
+    "threads=1",
+]
+# As many batches an epoch as in SMALL, but six epochs, of which half are at full rate; 100 images held out.
+LONGER = [*SMALL, "budget.epoch_fraction=1", "schedule.epochs=6", "dataset.validation=100"]
+
+CUT = """
+import os, signal
+import ffrepro.run
+from ffrepro.algorithm.ff_supervised import FFSupervised
+ffrepro.run.CHECKPOINT_EVERY_S = {every}
+taken, original = [], FFSupervised.minibatch
+def minibatch(self, *arguments):
+    taken.append(1)
+    if len(taken) == {step}:
+        os.kill(os.getpid(), signal.{signal})
+    return original(self, *arguments)
+FFSupervised.minibatch = minibatch
+"""
+
+
+def records(results: Path) -> dict[str, dict[str, Any]]:
+    """All records below `results`, by their place."""
+    runs = results / "runs"
+    return {str(path.relative_to(runs)): json.loads(path.read_text()) for path in runs.rglob("*.json")}
+
+
+def the_record(results: Path) -> dict[str, Any]:
+    (record,) = records(results).values()
+    return record
+
+
+def assert_one_complaint(finished: Finished, *words: str) -> None:
+    """A mistake ends with code 2 and one line, which has `words`."""
+    assert finished.code == 2, finished.err
+    (line,) = finished.err.splitlines()
+    assert line.startswith("ffrepro: ")
+    for word in words:
+        assert word in line
+
+
+# One run from beginning to end ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    results = tmp_path_factory.mktemp("whole")
+    return command_line(*LONGER, f"results_dir={results}"), results
+
+
+def test_a_run_leaves_one_record_with_everything(whole: tuple[Finished, Path]) -> None:
+    finished, results = whole
+    assert finished.code == 0, finished.err
+    assert finished.out == ""
+    record = the_record(results)
+    assert set(record) == {field.name for field in fields(Record)}
+    assert (record["status"], record["error"], record["seed"], record["budget"]) == ("ok", None, 0, "custom")
+    assert record["table"] == "sweeps"  # other layers and data than the row's: not a reproduction of it
+    assert record["row"].startswith("ff_supervised-")
+    assert record["config"]["architecture"]["widths"] == [32, 32]
+    assert record["choices"]["dataset"] == "digits"
+    assert "schedule.epochs=6" in record["overrides"]
+    assert record["command"].startswith("python -m ffrepro experiment=table1/ff_supervised ")
+    assert len(record["fingerprint"]) == 64
+    assert record["data"]["sizes"] == {"train": 1000, "validation": 100, "test": 360}
+    assert record["data"]["stand_in"] is False
+    assert record["environment"]["threads"] == 1
+    assert 0 < record["train_s"] < record["wall_s"] < 60
+    assert len(record["history"]) == 6
+    for entry in record["history"]:
+        assert set(entry) == {"loss", "running_error", "validation_error_softmax"}
+    metrics = record["metrics"]
+    for split in ("test", "train", "validation"):
+        assert metrics[f"{split}_error"] == metrics[f"{split}_error_goodness"]
+        assert 0 <= metrics[f"{split}_error_softmax"] <= 100
+    # The last epoch's softmax test on the validation images is the final one.
+    assert metrics["validation_error_softmax"] == record["history"][-1]["validation_error_softmax"]
+
+
+def test_training_on_the_digits_learns_them(whole: tuple[Finished, Path]) -> None:
+    metrics = the_record(whole[1])["metrics"]
+    # By chance it would be 90 %; the smallest net and six epochs are enough to halve that.
+    assert metrics["train_error_softmax"] < 60
+
+
+def test_a_run_leaves_pictures_and_no_checkpoint(whole: tuple[Finished, Path]) -> None:
+    _, results = whole
+    assert [path.name for path in (results / "runs").rglob("*.npz")] == ["custom-seed0.npz"]
+    assert list(results.rglob("*.pt")) == []
+    assert list(results.rglob("*.part")) == []
+
+
+def test_what_is_recorded_is_not_run_again(whole: tuple[Finished, Path], command_line: CommandLine) -> None:
+    _, results = whole
+    before = the_record(results)
+    patch = "from ffrepro.algorithm.ff_supervised import FFSupervised as A; A.train_epoch = None"
+    again = command_line(*LONGER, f"results_dir={results}", patch=patch)
+    assert again.code == 0, again.err
+    assert "recorded already" in again.err
+    assert the_record(results) == before
+
+
+def test_rerun_runs_again_and_finds_the_same(whole: tuple[Finished, Path], command_line: CommandLine) -> None:
+    _, results = whole
+    before = the_record(results)
+    assert command_line(*LONGER, f"results_dir={results}", "rerun=true").code == 0
+    after = the_record(results)
+    assert after["started_at"] >= before["started_at"]
+    assert after["overrides"] != before["overrides"]
+    assert (after["history"], after["metrics"]) == (before["history"], before["metrics"])
+    assert after["fingerprint"] == before["fingerprint"]
+
+
+def test_the_real_command_finds_the_same_from_anywhere(
+    whole: tuple[Finished, Path], tmp_path: Path, python: Any
+) -> None:
+    # A fresh process in another folder; everything else here forks from one that has imported everything.
+    work = f"hydra.run.dir={tmp_path / 'work'}"
+    finished = python("-m", "ffrepro", *LONGER, f"results_dir={tmp_path / 'results'}", work, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    expected, found = the_record(whole[1]), the_record(tmp_path / "results")
+    assert (found["history"], found["metrics"]) == (expected["history"], expected["metrics"])
+    assert found["fingerprint"] == expected["fingerprint"]
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "work"}
+
+
+# What the test set may and may not do ---------------------------------------------------------------
+
+WATCHED = """
+import json, torch
+import ffrepro.dataset.digits as digits
+from dataclasses import replace
+from ffrepro.algorithm.ff_supervised import FFSupervised
+from ffrepro.dataset import Split
+seen, load = [], digits.Digits.load
+def changed(self, device):
+    dataset = load(self, device)
+    return replace(dataset, test=Split(1 - dataset.test.inputs, (dataset.test.targets + 1) % 10))
+if {change}:
+    digits.Digits.load = changed
+for name in ("monitor", "evaluate"):
+    def watch(self, split, name=name, original=getattr(FFSupervised, name)):
+        seen.append([name, len(split)])
+        torch.save([layer.state_dict() for layer in self.layers] + self.heads, {folder!r} + "/weights.pt")
+        json.dump(seen, open({folder!r} + "/seen.json", "w"))
+        return original(self, split)
+    setattr(FFSupervised, name, watch)
+"""
+
+
+def test_the_test_set_is_looked_at_once_and_changes_nothing(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    found, weights = [], []
+    for change in (False, True):
+        folder = tmp_path / str(change)
+        folder.mkdir()
+        patch = WATCHED.format(change=change, folder=str(folder))
+        assert command_line(*LONGER, f"results_dir={folder}", patch=patch).code == 0
+        seen = json.loads((folder / "seen.json").read_text())
+        assert seen == [["monitor", 100]] * 6 + [["evaluate", 360], ["evaluate", 1000], ["evaluate", 100]]
+        found.append(the_record(folder))
+        weights.append((folder / "weights.pt").read_bytes())
+    usual, changed = found
+    assert usual["metrics"] == the_record(whole[1])["metrics"]
+    assert usual["metrics"]["test_error"] != changed["metrics"]["test_error"]
+    assert changed["history"] == usual["history"]
+    assert weights[0] == weights[1]
+    for name, value in usual["metrics"].items():
+        if not name.startswith("test_"):
+            assert changed["metrics"][name] == value
+
+
+# Cut and resumed ------------------------------------------------------------------------------------
+
+
+def assert_as_uncut(results: Path, whole: tuple[Finished, Path]) -> None:
+    expected, found = the_record(whole[1]), the_record(results)
+    assert found["status"] == "ok"
+    assert found["history"] == expected["history"]
+    assert found["metrics"] == expected["metrics"]
+    assert list(results.rglob("*.pt")) == []
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_result(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    killed = command_line(*command, patch=CUT.format(every=0.0, step=35, signal="SIGKILL"))
+    assert killed.code == killed_by(signal.SIGKILL)
+    assert records(tmp_path) == {}
+    assert len(list(tmp_path.rglob("*.pt"))) == 1
+    resumed = command_line(*command)
+    assert resumed.code == 0, resumed.err
+    assert "going on after epoch 3" in resumed.err
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    assert command_line(*command, patch=CUT.format(every=1e9, step=35, signal="SIGKILL")).code < 0
+    assert list(tmp_path.rglob("*.pt")) == []
+    assert command_line(*command).code == 0
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    stopped = command_line(*command, patch=CUT.format(every=1e9, step=48, signal="SIGINT"))
+    assert stopped.code == 130
+    assert "kept as it was after epoch 4. The same command goes on from there." in stopped.err
+    assert "Traceback" not in stopped.err
+    assert records(tmp_path) == {}
+    # A second stop, before another epoch is whole, changes nothing.
+    stopped = command_line(*command, patch=CUT.format(every=1e9, step=5, signal="SIGINT"))
+    assert stopped.code == 130
+    assert "going on after epoch 4" in stopped.err
+    assert "kept as it was after epoch 4" in stopped.err
+    resumed = command_line(*command)
+    assert resumed.code == 0, resumed.err
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_nothing_behind(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = CUT.format(every=0.0, step=3, signal="SIGINT")
+    stopped = command_line(*LONGER, f"results_dir={tmp_path}", patch=patch)
+    assert stopped.code == 130
+    assert "Traceback" not in stopped.err
+    assert list(tmp_path.rglob("*.pt")) == []
+    assert records(tmp_path) == {}
+
+
+def test_backprop_goes_on_to_the_same_result(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import os, signal
+from ffrepro.algorithm.bp import Backprop
+original = Backprop.train_epoch
+def train_epoch(self, epoch):
+    if epoch == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+    return original(self, epoch)
+Backprop.train_epoch = train_epoch
+"""
+    command = [option.replace("ff_supervised", "bp") for option in LONGER]
+    assert command_line(*command, f"results_dir={tmp_path / 'uncut'}").code == 0
+    assert command_line(*command, f"results_dir={tmp_path / 'cut'}", patch=patch).code == 130
+    assert command_line(*command, f"results_dir={tmp_path / 'cut'}").code == 0
+    uncut, cut = the_record(tmp_path / "uncut"), the_record(tmp_path / "cut")
+    assert (cut["history"], cut["metrics"]) == (uncut["history"], uncut["metrics"])
+    assert uncut["metrics"]["train_error"] < 20
+
+
+def test_a_checkpoint_made_with_other_data_is_not_gone_on_from(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    assert command_line(*command, patch=CUT.format(every=0.0, step=35, signal="SIGKILL")).code < 0
+    patch = """
+from dataclasses import replace
+from ffrepro.dataset.digits import Digits
+load = Digits.load
+Digits.load = lambda self, device: replace(load(self, device), sha256="of other files")
+"""
+    other = command_line(*command, patch=patch)
+    assert other.code == 0, other.err
+    assert "going on" not in other.err
+    assert len(the_record(tmp_path)["history"]) == 6
+    # The record, too, is known only with the data it was made from.
+    assert "recorded already" in command_line(*command, patch=patch).err
+    assert "recorded already" not in command_line(*command).err
+
+
+def test_a_damaged_checkpoint_is_named(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    assert command_line(*command, patch=CUT.format(every=0.0, step=35, signal="SIGKILL")).code < 0
+    (path,) = tmp_path.rglob("*.pt")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert_one_complaint(command_line(*command), str(path), "damaged", "Remove it")
+
+
+# What goes wrong ------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_not_finite_is_recorded_as_diverged(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line(*LONGER, f"results_dir={tmp_path}", "algorithm.learning_rate=1e30")
+    assert finished.code == 0, finished.err
+    assert "diverged" in finished.err
+    record = the_record(tmp_path)
+    assert record["status"] == "diverged"
+    assert record["error"].endswith(f"after epoch {len(record['history'])}")
+    assert len(record["history"]) < 6
+    assert record["history"][-1]["loss"] is None
+    assert record["metrics"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["algorithm.learing_rate=1"], ["'algorithm.learing_rate'", "Did you mean algorithm.learning_rate"]),
+        (["goodnes=sum_of_squares"], ["'goodnes'", "Did you mean goodness"]),
+        (["dataset=mnits"], ["dataset=mnits", "Did you mean mnist"]),
+        (["experiment=table1/ff_superviced"], ["Did you mean table1/ff_supervised"]),
+        (["device=cdua"], ["device is 'cdua'", "auto, cpu, cuda or cuda:N"]),
+        (["algorithm.batch_size=2000"], ["algorithm.batch_size is 2000", "1000"]),
+        (["architecture.widths=[32]"], ["algorithm.first_layer_counts=true"]),
+        (["dataset.validation=1437"], ["dataset.validation is 1437", "0 to 1436"]),
+        (["seed=one"], ["seed is 'one'"]),
+        (["seed"], ["seed"]),
+    ],
+    ids=lambda value: value[0] if value[0].count("=") == 1 else None,
+)
+def test_a_mistake_on_the_command_line_is_one_line(
+    options: list[str], words: list[str], command_line: CommandLine, tmp_path: Path
+) -> None:
+    assert_one_complaint(command_line(*SMALL, f"results_dir={tmp_path}", *options), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_asking_for_a_missing_gpu_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = "import torch; torch.cuda.is_available = lambda: False"
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", "device=cuda", patch=patch)
+    assert_one_complaint(finished, "device=cuda asks for a GPU", "device=cpu")
+
+
+def test_results_that_cannot_be_written_are_one_line(command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where a folder should be")
+    finished = command_line(*SMALL, f"results_dir={tmp_path / 'results'}")
+    assert_one_complaint(finished, f"cannot write {tmp_path / 'results'}", "results_dir=")
+
+
+def test_a_record_that_cannot_be_written_keeps_the_old_one(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*SMALL, f"results_dir={tmp_path}"]
+    assert command_line(*command).code == 0
+    before = records(tmp_path)
+    patch = """
+import errno, os
+def full(handle):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+os.fsync = full
+"""
+    finished = command_line(*command, "rerun=true", patch=patch)
+    assert finished.code == 2
+    assert "No space left on device" in finished.err.splitlines()[-1]
+    assert "Traceback" not in finished.err
+    assert records(tmp_path) == before
+
+
+def test_a_damaged_record_is_named(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*SMALL, f"results_dir={tmp_path}"]
+    assert command_line(*command).code == 0
+    (path,) = (tmp_path / "runs").rglob("*.json")
+    path.write_text(path.read_text()[:100])
+    assert_one_complaint(command_line(*command), str(path), "cannot be read")
+
+
+def test_too_little_memory_is_said_and_recorded(command_line: CommandLine, tmp_path: Path) -> None:
+    # A layer of more than a petabyte.
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", "architecture.widths=[32,10000000000000]")
+    assert_one_complaint(finished, "out of memory", "architecture.widths")
+    record = the_record(tmp_path)
+    assert (record["status"], record["error"]) == ("failed", "out of memory")
+
+
+def test_a_failed_run_is_run_again(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import torch
+from ffrepro.architecture.mlp import Mlp
+def build(*arguments, **options):
+    raise torch.OutOfMemoryError("made up")
+Mlp.build = build
+"""
+    assert command_line(*SMALL, f"results_dir={tmp_path}", patch=patch).code == 2
+    assert the_record(tmp_path)["status"] == "failed"
+    assert command_line(*SMALL, f"results_dir={tmp_path}").code == 0
+    assert the_record(tmp_path)["status"] == "ok"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+from ffrepro.algorithm.ff_supervised import FFSupervised
+def train_epoch(self, epoch):
+    raise ZeroDivisionError("a fault")
+FFSupervised.train_epoch = train_epoch
+"""
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
+    assert finished.code == 1
+    assert "Traceback" in finished.err
+    assert "ZeroDivisionError: a fault" in finished.err
+
+
+# Data that is not there -----------------------------------------------------------------------------
+
+NO_DATA = """
+import urllib.error
+from pathlib import Path
+import ffrepro.dataset.mnist as mnist
+def unreachable(*arguments, **options):
+    raise urllib.error.URLError("no network in tests")
+mnist.data_roots = lambda: [Path("/nowhere/one"), Path("/nowhere/two")]
+mnist._TORCHVISION = {"mnist": type("MNIST", (), {"__init__": unreachable})}
+"""
+ON_MNIST = [option for option in SMALL if not option.startswith(("dataset", "budget"))]
+
+
+def test_the_papers_budget_refuses_the_stand_in(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line(*ON_MNIST, "budget=paper", f"results_dir={tmp_path}", patch=NO_DATA)
+    assert_one_complaint(finished, "mnist not found", "/nowhere/one/MNIST/raw", "/nowhere/two/MNIST/raw", "no network")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_preview_goes_on_with_the_stand_in_and_says_so(command_line: CommandLine, tmp_path: Path) -> None:
+    options = ["budget=quick", "budget.epoch_fraction=0", f"results_dir={tmp_path}"]
+    finished = command_line(*ON_MNIST, *options, patch=NO_DATA)
+    assert finished.code == 0, finished.err
+    assert "STAND-IN" in finished.err
+    assert "reproduces nothing" in finished.err
+    assert "on STAND-IN data" in finished.err.splitlines()[-1]
+    record = the_record(tmp_path)
+    assert record["data"]["stand_in"] is True
+    assert record["data"]["name"] == "digits (for mnist)"
+    assert record["data"]["sizes"] == {"train": 1437, "validation": 0, "test": 360}
+
+
+def test_a_row_itself_is_recorded_in_its_table(command_line: CommandLine, tmp_path: Path) -> None:
+    # The preset's wide layers are too slow here: a patch narrows what is built.
+    patch = (
+        NO_DATA
+        + """
+from ffrepro.architecture.mlp import Mlp
+init = Mlp.__init__
+def narrow(self, widths, init_gain):
+    init(self, [16 for _ in widths], init_gain)
+narrow.__annotations__ = init.__annotations__
+Mlp.__init__ = narrow
+"""
+    )
+    options = [
+        "experiment=table1/bp",
+        "budget=smoke",
+        "tracking=none",
+        "threads=1",
+        "seed=2",
+        f"results_dir={tmp_path}",
+    ]
+    finished = command_line(*options, patch=patch)
+    assert finished.code == 0, finished.err
+    ((place, record),) = records(tmp_path).items()
+    assert place == "table1/bp/smoke-seed2.json"
+    assert (record["table"], record["row"], record["seed"]) == ("table1", "bp", 2)
+    assert min(record["config"]["architecture"]["widths"]) > 16  # the preset's, as they were asked for
+
+
+# Many runs ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_seeds(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    results = tmp_path_factory.mktemp("two_seeds")
+    finished = command_line("-m", *SMALL, f"results_dir={results}", "seed=0,1")
+    assert finished.code == 0, finished.err
+    return records(results)
+
+
+def test_seeds_of_a_multirun_have_a_record_each(two_seeds: dict[str, dict[str, Any]]) -> None:
+    assert sorted(Path(place).name for place in two_seeds) == ["smoke-seed0.json", "smoke-seed1.json"]
+    assert len({Path(place).parent for place in two_seeds}) == 1  # a sweep's variant shares its folder across seeds
+    assert len({record["fingerprint"] for record in two_seeds.values()}) == 2
+    assert len({record["metrics"]["test_error_softmax"] for record in two_seeds.values()}) == 2
+
+
+def test_every_variant_of_a_sweep_has_a_record(command_line: CommandLine, tmp_path: Path) -> None:
+    variants = ["goodness=sum_of_squares,minus_sum_of_squares", "algorithm.peer_normalization=0.0,0.03"]
+    finished = command_line("-m", *SMALL, f"results_dir={tmp_path}", *variants)
+    assert finished.code == 0, finished.err
+    found = records(tmp_path)
+    assert all(place.startswith("sweeps/ff_supervised-") for place in found)
+    values = {
+        (record["choices"]["goodness"], record["config"]["algorithm"]["peer_normalization"])
+        for record in found.values()
+    }
+    assert values == {
+        (goodness, peer) for goodness in ("sum_of_squares", "minus_sum_of_squares") for peer in (0.0, 0.03)
+    }
+    assert len({record["fingerprint"] for record in found.values()}) == 4
+
+
+def test_one_failing_job_does_not_stop_its_siblings(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line("-m", *SMALL, f"results_dir={tmp_path}", "algorithm.batch_size=100,5000,50")
+    assert finished.code == 2
+    assert "algorithm.batch_size is 5000" in finished.err.splitlines()[-1]
+    assert "Traceback" not in finished.err
+    assert {record["config"]["algorithm"]["batch_size"] for record in records(tmp_path).values()} == {100, 50}
+
+
+def test_a_multirun_by_joblib_leaves_the_same_records(
+    two_seeds: dict[str, dict[str, Any]], command_line: CommandLine, tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    finished = command_line("-m", *SMALL, f"results_dir={tmp_path}", "sweep=joblib", "seed=0,1")
+    assert finished.code == 0, finished.err
+    found = records(tmp_path)
+    assert set(found) == set(two_seeds)  # launching otherwise is not another experiment
+    for place, record in two_seeds.items():
+        assert found[place]["metrics"] == record["metrics"]
+        assert found[place]["fingerprint"] == record["fingerprint"]
+
+
+# Tracking -------------------------------------------------------------------------------------------
+
+
+def test_without_wandb_a_run_needs_none(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = "import sys; sys.modules['wandb'] = None"
+    assert command_line(*SMALL, f"results_dir={tmp_path}", patch=patch).code == 0
+    assert the_record(tmp_path)["status"] == "ok"
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", "tracking=wandb", "seed=1", patch=patch)
+    assert_one_complaint(finished, "wandb is not installed", "tracking=none")
+
+
+def test_wandb_offline_needs_neither_network_nor_key(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = f"""
+import os, socket
+from pathlib import Path
+import ffrepro.tracking
+ffrepro.tracking.from_root = lambda path: Path({str(tmp_path)!r}) / path
+connect = socket.socket.connect
+def local_only(self, address):
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"network use: {{address}}")
+    return connect(self, address)
+socket.socket.connect = local_only
+"""
+    environment = {"HOME": str(tmp_path / "home"), "WANDB_CONFIG_DIR": str(tmp_path / "home")}
+    finished = command_line(
+        *SMALL[:2], "tracking=wandb", *SMALL[3:], f"results_dir={tmp_path}", patch=patch, environment=environment
+    )
+    assert finished.code == 0, finished.err
+    assert "network use" not in finished.err
+    assert the_record(tmp_path)["status"] == "ok"
+    assert list(tmp_path.rglob("offline-run-*/*.wandb"))

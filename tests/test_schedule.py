@@ -1,0 +1,66 @@
+"""The released code's schedule, and minibatches that cover an epoch."""
+
+import pytest
+import torch
+
+from ffrepro.errors import UserError
+from ffrepro.schedule import HoldThenLinear, batches
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "epoch", "gain"),
+    [
+        (100, 1, 1.0),
+        (100, 50, 1.0),
+        (100, 51, 0.99),
+        (100, 52, 0.97),
+        (100, 75, 0.51),
+        (100, 99, 0.03),
+        (100, 100, 0.01),
+        (60, 30, 1.0),
+        (60, 31, 59 / 60),
+        (60, 60, 1 / 60),
+        (5, 2, 1.0),
+        (5, 3, 1.0),
+        (5, 4, 0.6),
+        (5, 5, 0.2),
+        (1, 1, 1.0),
+        (2, 2, 0.5),
+    ],
+)
+def test_the_gain_is_held_and_falls_in_a_line(epochs: int, epoch: int, gain: float) -> None:
+    assert HoldThenLinear(epochs).gain(epoch) == pytest.approx(gain, rel=1e-12)
+
+
+def test_batches_cover_each_example_once() -> None:
+    drawn = batches(1000, 100, torch.Generator().manual_seed(0), CPU)
+    assert [len(batch) for batch in drawn] == [100] * 10
+    assert sorted(torch.cat(list(drawn)).tolist()) == list(range(1000))
+
+
+def test_a_remainder_is_left_out() -> None:
+    drawn = torch.cat(list(batches(105, 10, torch.Generator().manual_seed(0), CPU))).tolist()
+    assert len(drawn) == 100
+    assert len(set(drawn)) == 100
+    assert max(drawn) >= 100  # which examples are left out is drawn too
+
+
+def test_without_a_generator_the_order_is_that_of_the_data() -> None:
+    assert torch.cat(list(batches(25, 10, None, CPU))).tolist() == list(range(20))
+
+
+def test_a_generator_draws_another_order_each_epoch_and_repeats_it_from_its_seed() -> None:
+    generator = torch.Generator().manual_seed(3)
+    first = torch.stack(list(batches(50, 5, generator, CPU)))
+    second = torch.stack(list(batches(50, 5, generator, CPU)))
+    again = torch.stack(list(batches(50, 5, torch.Generator().manual_seed(3), CPU)))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 11])
+def test_a_minibatch_that_cannot_be_filled_is_the_users_mistake(batch_size: int) -> None:
+    with pytest.raises(UserError, match=f"batch_size is {batch_size}: expected 1 to 10"):
+        batches(10, batch_size, None, CPU)

@@ -1,0 +1,51 @@
+"""Hydra's complaints in one line, with what was probably meant."""
+
+import hydra
+import pytest
+
+from ffrepro.paths import CONF
+from ffrepro.suggest import explain
+
+
+def explained(*arguments: str) -> str:
+    """What is said of a command line that does not compose."""
+    with pytest.raises(Exception) as caught, hydra.initialize_config_dir(str(CONF), version_base="1.3"):  # noqa: PT011
+        hydra.compose("config", overrides=list(arguments))
+    return explain(caught.value, list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "meant"),
+    [
+        (["sede=1"], "there is no option 'sede'.", "Did you mean seed"),
+        (["algorithm.learning_rte=1"], "there is no option 'algorithm.learning_rte'.", "algorithm.learning_rate"),
+        (["learning_rate=1"], "there is no option 'learning_rate'.", "mean algorithm.learning_rate"),
+        (["goodnes=sum_of_squares"], "there is no option 'goodnes'.", "Did you mean goodness"),
+        (["dataset=mnits"], "there is no dataset=mnits: expected one of digits, fashion_mnist, mnist.", "mean mnist"),
+        (["dataset=qqqq"], "there is no dataset=qqqq: expected one of digits, fashion_mnist, mnist.", ""),
+        (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of table1/bp", "mean table1/bp"),
+        (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of table1/bp", "mean table1/bp"),
+        # An option of backprop, where an experiment chose it.
+        (["experiment=table1/bp", "algorithm.optimizer.lrr=1"], "there is no option", "algorithm.optimizer.lr"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_is_misspelt_is_named_with_what_is_near(arguments: list[str], start: str, meant: str) -> None:
+    text = explained(*arguments)
+    assert text.startswith(start)
+    assert meant in text
+    assert ("Did you mean" in text) == bool(meant)
+    assert "\n" not in text
+
+
+def test_what_is_not_understood_is_at_least_one_line() -> None:
+    text = explained("seed=[1,")
+    assert text
+    assert "\n" not in text
+    assert explain(ValueError("first\nsecond"), []) == "first second"
+
+
+@pytest.mark.parametrize("arguments", [["seed=1"], ["experiment=no/such"], ["experiment=a,b", "seed=1,2"]])
+def test_a_second_mistake_on_the_line_does_not_hide_the_first(arguments: list[str]) -> None:
+    error = ValueError("Could not override 'sede'.")
+    assert "Did you mean seed" in explain(error, [*arguments, "sede=1"])
