@@ -33,7 +33,7 @@ def _job(config: DictConfig) -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 a fault of the program, 2 a mistake to mend, 130 interrupted."""
-    # A cluster that wants its machine back says so with SIGTERM: the run is kept, as at Ctrl-C.
+    # SIGTERM, by which a machine is asked back, keeps the run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -45,8 +45,10 @@ def main() -> None:
         sys.exit(_complain(str(error)))
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_complain(explain(error, sys.argv[1:])))
+    except OSError as error:
+        sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _complain("stopped. The same command goes on from what is kept")
         sys.exit(130)
 
 

@@ -1,5 +1,6 @@
 """From configs to objects, with a user's mistakes told as such."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,11 @@ _TOP: dict[str, Any] = {
     "rerun": bool,
     "results_dir": str,
     "schedule.epochs": int,
+    "budget.name": str,
+    "budget.epoch_fraction": float,
+    "budget.train_examples": int | None,
+    "budget.test_examples": int | None,
+    "budget.may_stand_in": bool,
 }
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
@@ -53,10 +59,14 @@ def check_top(config: DictConfig) -> None:
     """
     for key, kind in _TOP.items():
         check_type(key, OmegaConf.select(config, key), kind)
-    if config.seed < 0:
-        raise UserError(f"seed is {config.seed}: expected 0 or more.")
-    if config.schedule.epochs < 1:
-        raise UserError(f"schedule.epochs is {config.schedule.epochs}: expected at least 1.")
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"seed is {config.seed}: expected 0 to {2**63 - 1}.")
+    if not 0 <= config.budget.epoch_fraction < math.inf:
+        raise UserError(f"budget.epoch_fraction is {config.budget.epoch_fraction}: expected 0 (one epoch) or more.")
+    for key in ("schedule.epochs", "budget.train_examples", "budget.test_examples"):
+        value = OmegaConf.select(config, key)
+        if value is not None and value < 1:
+            raise UserError(f"{key} is {value}: expected at least 1.")
 
 
 def check_type(key: str, value: Any, kind: Any) -> None:

@@ -27,6 +27,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"device={name} asks for a GPU and PyTorch sees none: use device=cpu or device=auto.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: there are only {torch.cuda.device_count()} GPUs, counted from 0.")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # streams and graphs are opened on the current one
     return device
 
 

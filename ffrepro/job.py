@@ -28,7 +28,7 @@ from ffrepro.record import Record
 
 # What may differ from a preset without the run becoming another experiment than its row. `budget` chooses one;
 # `budget.epoch_fraction=…` makes one of one's own.
-_INCIDENTAL = re.compile(r"(experiment|seed|budget|device|precision|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
+_INCIDENTAL = re.compile(r"(experiment|seed|budget|device|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -123,14 +123,16 @@ def prepare(config: DictConfig) -> Job:
         if str(group).split("@")[0] in (*GROUPS, "optimizer")
     }
     values = plain(config)
-    fingerprint = record.fingerprint(
-        {
-            "choices": choices,
-            "values": {group: values[group] for group in GROUPS},
-            "seed": config.seed,
-            "data": dataset.sha256,
-        }
-    )
+    decisive = {
+        "choices": choices,
+        "values": {group: values[group] for group in GROUPS},
+        "seed": config.seed,
+        "data": dataset.sha256,
+    }
+    # One that was asked for is part of what is compared; the machine's own choice is not.
+    if config.precision != "auto":
+        decisive["precision"] = config.precision
+    fingerprint = record.fingerprint(decisive)
     table, row = _table_and_row(config, values, choices, overrides)
     budget = "custom" if _own_budget(overrides) else str(config.budget.name)
     name = f"{budget}-seed{config.seed}"
@@ -162,14 +164,19 @@ def _table_and_row(
 ) -> tuple[str, str]:
     """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
     changed = [text for text in overrides if not _INCIDENTAL.match(text)]
-    if config.table is not None and config.row is not None and not changed:
+    preset = HydraConfig.get().runtime.choices.get("experiment")
+    if preset == f"{config.table}/{config.row}" and not changed:
         return config.table, config.row
     words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
     tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
     # The hash parts those whose names were cut. A budget that has a name is in the file's name.
     groups = [group for group in GROUPS if group != "budget" or _own_budget(overrides)]
     variant = record.fingerprint(
-        {"choices": {**choices, "budget": None}, "values": {key: values[key] for key in groups}}
+        {
+            "choices": {**choices, "budget": None},
+            "values": {group: values[group] for group in groups},
+            "precision": config.precision,
+        }
     )
     return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant[:8]])
 

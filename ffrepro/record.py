@@ -77,7 +77,7 @@ def fingerprint(decisive: dict[str, Any]) -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """The checkout's commit and whether something but results has been changed since; nulls outside a checkout."""
+    """The checkout's commit and whether code or configs have been changed since; nulls outside a checkout."""
     unknown: dict[str, Any] = {"commit": None, "dirty": None}
     if not IN_CHECKOUT:
         return unknown
@@ -88,7 +88,10 @@ def git_state() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ".", ":!results"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--", "ffrepro", "conf")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return unknown
 

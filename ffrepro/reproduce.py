@@ -8,12 +8,15 @@ import sys
 
 import hydra
 import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from ffrepro import estimate, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, ROOT, from_root
+from ffrepro.suggest import explain
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
 
@@ -34,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _reproduce(options)
     except UserError as error:
         print(f"reproduce: {error}", file=sys.stderr)
+        return 2
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"reproduce: {explain(error, options.overrides)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("reproduce: stopped. The same command goes on from what is kept.", file=sys.stderr)

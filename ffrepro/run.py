@@ -51,6 +51,10 @@ def _known(job: Job) -> Record | None:
     if job.config.rerun or not job.path.exists():
         return None
     known = record.load(job.path)
+    if job.dataset.stand_in and not known.data["stand_in"]:
+        raise UserError(
+            f"{job.path} is of the real data, and a stand-in does not replace it: give another results_dir=…"
+        )
     return known if known.fingerprint == job.fingerprint and known.status != "failed" else None
 
 
@@ -68,9 +72,9 @@ def _execute(job: Job) -> Record:
         else:
             metrics = {}
             outcome, fields = job.record("diverged", progress, metrics, progress.diverged), None
-    tracker.end(metrics, fields)
     outcome.write(job.path)
     job.checkpoint.unlink(missing_ok=True)
+    tracker.end(metrics, fields)
     return outcome
 
 
@@ -87,8 +91,10 @@ def _setting(job: Job) -> Setting:
 
 
 def _resumed(job: Job, algorithm: Algorithm) -> Progress:
-    saved = checkpoint.load(job.checkpoint, job.fingerprint)
+    saved = checkpoint.load(job.checkpoint, _kept_as(job))
     if saved is None:
+        if job.checkpoint.exists():
+            console.print(f"{job.title}: {job.checkpoint} is of other options, device or precision: not gone on from.")
         return Progress()
     algorithm.load_state_dict(saved["algorithm"])
     progress = Progress(**saved["progress"])
@@ -139,7 +145,12 @@ def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress)
 
 def _keep(job: Job, state: dict[str, Any], progress: Progress) -> None:
     so_far = {**vars(progress), "wall_s": progress.wall_s + time.monotonic() - job.started}
-    checkpoint.save(job.checkpoint, job.fingerprint, {"algorithm": state, "progress": so_far})
+    checkpoint.save(job.checkpoint, _kept_as(job), {"algorithm": state, "progress": so_far})
+
+
+def _kept_as(job: Job) -> str:
+    """What a checkpoint can be gone on from: random numbers and rounding differ between devices and precisions."""
+    return f"{job.fingerprint}-{job.device.type}-{job.precision}"
 
 
 def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
@@ -170,7 +181,8 @@ def _memory_errors_explained(job: Job) -> Iterator[None]:
         # torch.OutOfMemoryError is a RuntimeError; the CPU's allocator raises a plain one.
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
             raise
-        job.record("failed", Progress(), {}, "out of memory").write(job.path)
+        if not job.path.exists() or record.load(job.path).status != "ok":
+            job.record("failed", Progress(), {}, "out of memory").write(job.path)
         raise UserError(
             f"out of memory on {job.device} in {job.title}: lower algorithm.batch_size or architecture.widths"
             + (", or use device=cpu." if job.device.type == "cuda" else ".")

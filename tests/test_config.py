@@ -199,7 +199,11 @@ def test_a_whole_number_serves_as_a_number() -> None:
     ("option", "complaint"),
     [
         ("seed=one", "seed is 'one': expected a whole number"),
-        ("seed=-1", "seed is -1: expected 0 or more"),
+        ("seed=-1", "seed is -1: expected 0 to "),
+        (f"seed={2**64}", "expected 0 to "),
+        ("budget.epoch_fraction=much", "budget.epoch_fraction is 'much': expected a number"),
+        ("budget.epoch_fraction=nan", "budget.epoch_fraction is nan: expected 0"),
+        ("budget.test_examples=0", "budget.test_examples is 0: expected at least 1"),
         ("schedule.epochs=0", "schedule.epochs is 0: expected at least 1"),
         ("schedule.epochs=many", "schedule.epochs is 'many': expected a whole number"),
         ("threads=two", "threads is 'two': expected a whole number or null"),

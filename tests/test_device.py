@@ -28,10 +28,14 @@ def test_auto_is_the_cpu_without_a_gpu() -> None:
 
 
 @pytest.mark.usefixtures("gpus")
-def test_auto_is_the_gpu_where_there_is_one() -> None:
+def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert device.choose_device("auto").type == "cuda"
     assert device.choose_device("cpu") == CPU
+    assert not current
     assert device.choose_device("cuda:1") == torch.device("cuda:1")
+    assert current == [torch.device("cuda:1")]  # graphs are captured on the current one
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -194,8 +194,9 @@ def test_a_checkout_says_its_commit_and_what_but_results_has_changed(
         ).stdout
 
     git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
+    (tmp_path / "ffrepro").mkdir()
+    (tmp_path / "ffrepro" / "file").write_text("1")
+    git("add", "ffrepro")
     git("commit", "-q", "-m", "first")
     monkeypatch.setattr(record, "IN_CHECKOUT", True)
     monkeypatch.setattr(record, "ROOT", tmp_path)
@@ -204,7 +205,7 @@ def test_a_checkout_says_its_commit_and_what_but_results_has_changed(
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "record.json").write_text("{}")
     assert record.git_state() == {"commit": commit, "dirty": False}
-    (tmp_path / "file").write_text("2")
+    (tmp_path / "ffrepro" / "file").write_text("2")
     assert record.git_state() == {"commit": commit, "dirty": True}
 
 

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy, linear, relu
 
 from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
+from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.schedule import batches
 
@@ -53,7 +54,10 @@ class Backprop:
         weights = [layer.weight.t().contiguous() for layer in layers] + [top]
         self.weights = [nn.Parameter(weight) for weight in weights]
         self.biases = [nn.Parameter(weight.new_zeros(len(weight))) for weight in weights]
-        self.optimizer = self._make_optimizer([*self.weights, *self.biases])
+        try:
+            self.optimizer = self._make_optimizer([*self.weights, *self.biases])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"algorithm.optimizer is refused: {error}") from error
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def logits(self, images: Tensor) -> Tensor:

@@ -258,7 +258,8 @@ class FFSupervised:
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, and the goodness of right and wrong labels over the threshold in each layer."""
-        goodness = self.goodness_of_labels(split) / torch.stack(self.thresholds).abs().view(-1, 1, 1)
+        thresholds = torch.stack(self.thresholds).abs().clamp_min(torch.finfo(torch.float32).tiny)
+        goodness = self.goodness_of_labels(split) / thresholds.view(-1, 1, 1)
         right = one_hot(split.targets, self.n_classes).bool()
         return {
             "first_layer_fields": self.layers[0].weight.t().float().cpu().numpy(),

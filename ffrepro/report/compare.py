@@ -12,10 +12,18 @@ from ffrepro.config import GROUPS
 from ffrepro.report.load import Run
 from ffrepro.table import Row, Table
 
-Verdict = Literal["reproduced", "better", "worse", "only a preview", "no result", "not run"]
+Verdict = Literal["reproduced", "better", "worse", "incomplete", "only a preview", "no result", "not run"]
 
 # In this order they are counted, the strongest statement first.
-VERDICTS: tuple[Verdict, ...] = ("reproduced", "better", "worse", "only a preview", "no result", "not run")
+VERDICTS: tuple[Verdict, ...] = (
+    "reproduced",
+    "better",
+    "worse",
+    "incomplete",
+    "only a preview",
+    "no result",
+    "not run",
+)
 # The budget that says most comes first; one that is not known here says least.
 _BUDGETS = ("paper", "quick", "smoke")
 # Errors are counts over thousands of images: further digits of their mean come from its binary form alone.
@@ -116,6 +124,8 @@ class RowResult:
             return "no result"
         if self.shown.reduced:
             return "only a preview"
+        if self.missing_seeds or not self.shown.of_one_config:
+            return "incomplete"
         return judged(self.shown.headline.mean, self.spec.reproduced)
 
     @property
@@ -212,7 +222,8 @@ def by_epoch(histories: list[list[dict[str, float | None]]]) -> dict[str, pd.Dat
 
 def headline_metric(runs: Iterable[Run]) -> str:
     """The metric that stands for a run where no table names one."""
-    for name in ("test_error", "test_perplexity", "test_loss"):
+    # Where images are held out for choosing, the test set is not looked at.
+    for name in ("validation_error", "test_error", "test_perplexity", "test_loss"):
         if any(name in run.record.metrics for run in runs):
             return name
     return "test_error"

@@ -22,6 +22,7 @@ SIGNS: dict[Verdict, str] = {
     "reproduced": "✓",
     "better": "▼",
     "worse": "▲",
+    "incomplete": "◔",
     "only a preview": "◐",
     "no result": "✕",
     "not run": "○",

@@ -110,7 +110,7 @@ def test_a_diverged_run_is_not_averaged_but_told() -> None:
     assert row.shown is not None
     assert row.shown.headline is not None
     assert row.shown.headline.n == 2
-    assert row.verdict == "reproduced"
+    assert row.verdict == "incomplete"
     assert text.seeds(row) == "2 of 3 seeds"
     assert text.notes(row) == ["Seed 2 is not in the mean: diverged: not finite."]
 
@@ -153,7 +153,7 @@ def test_different_precisions_and_configurations_are_told() -> None:
 def test_counts_of_verdicts_and_records_of_no_row() -> None:
     result = compare(made_table(), [*runs(1.36), *runs(1.36, row="removed_row")])
 
-    assert result.counts == {"reproduced": 1, "not run": 6}
+    assert result.counts == {"incomplete": 1, "not run": 6}
     assert [one.runs[0].record.row for one in result.strays] == ["removed_row"]
 
 
