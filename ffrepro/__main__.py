@@ -8,16 +8,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF, from_root
+from ffrepro.paths import CONF
 from ffrepro.run import run
 from ffrepro.suggest import explain
 
 _mistakes: list[UserError] = []
-OmegaConf.register_new_resolver("from_root", lambda path: str(from_root(path)))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

@@ -8,9 +8,13 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ffrepro.errors import UserError
+from ffrepro.paths import from_root
 
 # Of these groups a run is made; their values decide its result.
 GROUPS = ("dataset", "architecture", "algorithm", "goodness", "schedule", "budget")
+
+# For Hydra's own folders, which stand in conf/config.yaml.
+OmegaConf.register_new_resolver("from_root", lambda path: str(from_root(path)), replace=True)
 
 _TOP: dict[str, Any] = {
     "seed": int,

@@ -2,12 +2,20 @@
 
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
+from ffrepro.dataset.digits import Digits
+from ffrepro.job import prepare
+from ffrepro.paths import CONF
 from ffrepro.record import Record
 from tests.conftest import CommandLine, Finished, killed_by
 
@@ -558,3 +566,49 @@ socket.socket.connect = local_only
     assert "network use" not in finished.err
     assert the_record(tmp_path)["status"] == "ok"
     assert list(tmp_path.rglob("offline-run-*/*.wandb"))
+
+
+# What is a row, and what is not ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["experiment=[table1/ff_released_code,table1/ff_supervised]"],
+        ["experiment=table1/bp", "precision=fp32"],
+        ["experiment=table1/bp", "budget.epoch_fraction=0.01"],
+        ["table=table1", "row=bp"],
+    ],
+    ids=["two presets mixed", "a precision asked for", "a budget of one's own", "a name without its preset"],
+)
+def test_what_only_looks_like_a_row_is_a_sweep(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    digits = Digits(name="digits", validation=0, stand_in=False).load(torch.device("cpu"))
+    monkeypatch.setattr("ffrepro.job._load_dataset", lambda config, device: digits)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", [*options, f"results_dir={tmp_path}"], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    job = prepare(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    assert job.table == "sweeps"
+    assert job.budget == ("custom" if "budget" in options[-1] else "paper")
+
+
+def test_a_stand_in_does_not_replace_a_record_of_the_data(command_line: CommandLine, tmp_path: Path) -> None:
+    options = [*SMALL[:3], *SMALL[4:], f"results_dir={tmp_path}"]
+    assert command_line(*options, patch=NO_DATA).code == 0
+    ((place, record),) = records(tmp_path).items()
+    record["data"]["stand_in"] = False
+    (tmp_path / "runs" / place).write_text(json.dumps(record))
+    finished = command_line(*options, "rerun=false", patch=NO_DATA)
+    assert finished.code == 2
+    assert "a stand-in does not replace it" in finished.err
+    assert records(tmp_path)[place] == record
+
+
+@pytest.mark.parametrize("launcher", ["sweep=joblib", "hydra/launcher=submitit_local"])
+def test_launchers_run_every_job(launcher: str, python: Callable[..., Any], tmp_path: Path) -> None:
+    options = [*SMALL, f"results_dir={tmp_path}", "seed=0,1"]
+    finished = python("-m", "ffrepro", "-m", launcher, *options, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(Path(place).name for place in records(tmp_path)) == ["smoke-seed0.json", "smoke-seed1.json"]
