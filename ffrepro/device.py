@@ -35,7 +35,7 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """`auto` is bf16 where the processor multiplies it faster than fp32 (AMX, AVX512-bf16, CUDA), else fp32."""
     if name == "auto":
-        return "bf16" if _fast_bf16(device) else "fp32"
+        return "bf16" if fast_bf16(device) else "fp32"
     if name not in PRECISIONS:
         raise UserError(f"precision is {name!r}: expected auto, fp32 or bf16.")
     return name
@@ -50,7 +50,8 @@ def choose_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def _fast_bf16(device: torch.device) -> bool:
+def fast_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bf16 faster than fp32; elsewhere it is emulated, and very slow."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
