@@ -112,3 +112,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def budgeted_epochs(config: DictConfig) -> int:
+    """The preset's epochs as the budget scales them, at least one."""
+    epochs: int = round(config.schedule.epochs * config.budget.epoch_fraction)
+    return max(1, epochs)

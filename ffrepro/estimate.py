@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from ffrepro.algorithm import Algorithm
+from ffrepro.config import budgeted_epochs
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
 
 _IMAGES, _TEST_IMAGES, _PIXELS = 60_000, 20_000, 784
@@ -47,7 +48,7 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     weights: int = sum(below * above for below, above in pairwise(widths))
     images = config.budget.train_examples or _IMAGES - config.dataset.validation
     tested = config.budget.test_examples * 2 if config.budget.test_examples else _TEST_IMAGES
-    epochs = max(1, round(config.schedule.epochs * config.budget.epoch_fraction))
+    epochs = budgeted_epochs(config)
     batch: int = config.algorithm.batch_size
     # Twice an update's time: the velocity's own update reads and writes as much again.
     step = algorithm.training_passes * 2 * weights * batch / speed.products + 2 * weights / speed.updates

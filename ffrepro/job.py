@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ffrepro import record
 from ffrepro.algorithm import Metrics
-from ffrepro.config import GROUPS, build, check_top, plain
+from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.dataset.digits import stand_in_for
 from ffrepro.device import choose_device, choose_precision, choose_threads
@@ -153,7 +153,7 @@ def prepare(config: DictConfig) -> Job:
         path=results / "runs" / table / row / f"{name}.json",
         checkpoint=results / "checkpoints" / table / row / f"{name}.pt",
         git=record.git_state(),
-        epochs=max(1, round(config.schedule.epochs * config.budget.epoch_fraction)),
+        epochs=budgeted_epochs(config),
         started=started,
         started_at=started_at,
     )
