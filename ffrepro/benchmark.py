@@ -8,14 +8,12 @@ are timed in turn, so that a busy machine slows both.
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -33,7 +31,7 @@ from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.goodness import SumOfSquares
 from ffrepro.paths import CONF, from_root
-from ffrepro.record import environment
+from ffrepro.record import environment, peak_memory_bytes
 from ffrepro.schedule import HoldThenLinear
 
 _ROUNDS = 5
@@ -187,22 +185,12 @@ def _peak(device_name: str, precision: str) -> tuple[int, int]:
     """Bytes held before, and at most: on a GPU of its memory."""
     device = torch.device(device_name)
 
-    def held() -> int:
-        if device.type == "cuda":
-            return torch.cuda.max_memory_allocated(device)
-        status = Path("/proc/self/status")
-        if not status.exists():  # not Linux
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        # Not getrusage: on Linux its peak may be the parent's, from before this process had begun.
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-
-    before = held()
+    before = peak_memory_bytes(device)
     dataset = _mnist(device)
     algorithm = _algorithm(CASES[1].widths, device, precision, replace(dataset, train=dataset.train.first(2_000)))
     algorithm.train_epoch(1)
     algorithm.evaluate(dataset.test)
-    return before, held()
+    return before, peak_memory_bytes(device)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -113,8 +113,12 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory this process has held: on a GPU the GPU's, else the machine's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    status = Path("/proc/self/status")
+    if not status.exists():  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # Not getrusage: on Linux its peak may be the parent's, from before this process had begun.
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def write_pictures(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -65,14 +65,18 @@ def _execute(job: Job) -> Record:
         algorithm.begin(_setting(job))
         progress = _resumed(job, algorithm)
         tracker.begin(job.table, job.row, job.config.seed, job.values, job.results)
-        progress = _train(job, algorithm, tracker, progress)
-        if progress.diverged is None:
-            metrics = _final_metrics(algorithm, job.dataset)
-            outcome, fields = job.record("ok", progress, metrics), _keep_pictures(job, algorithm)
-        else:
-            metrics = {}
-            outcome, fields = job.record("diverged", progress, metrics, progress.diverged), None
-    outcome.write(job.path)
+        try:
+            progress = _train(job, algorithm, tracker, progress)
+            if progress.diverged is None:
+                metrics = _final_metrics(algorithm, job.dataset)
+                outcome, fields = job.record("ok", progress, metrics), _keep_pictures(job, algorithm)
+            else:
+                metrics = {}
+                outcome, fields = job.record("diverged", progress, metrics, progress.diverged), None
+            outcome.write(job.path)
+        except BaseException:
+            tracker.fail()
+            raise
     job.checkpoint.unlink(missing_ok=True)
     tracker.end(metrics, fields)
     return outcome
@@ -164,11 +168,15 @@ def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
 
 
 def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray:
-    """Keep what the report draws, for one seed a row; returns the first layer's fields as one picture."""
+    """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields as one picture."""
     arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)), job.dataset.image_shape)
-    mine = job.path.with_suffix(".npz")
-    if not set(job.path.parent.glob(f"{job.config.budget.name}-*.npz")) - {mine}:
-        record.write_pictures(mine, arrays)
+    kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
+    seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
+    if all(seed >= job.config.seed for seed in seeds):
+        record.write_pictures(job.path.with_suffix(".npz"), arrays)
+        for seed, path in seeds.items():
+            if seed != job.config.seed:
+                path.unlink(missing_ok=True)
     return field_grid(arrays["first_layer_fields"])
 
 

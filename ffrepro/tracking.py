@@ -28,6 +28,10 @@ class Tracker(Protocol):
         """The final metrics, and the first layer's fields (height, width) in one picture."""
         ...
 
+    def fail(self) -> None:
+        """The run ends here, without a result."""
+        ...
+
 
 class NoTracking:
     """The record alone."""
@@ -39,6 +43,9 @@ class NoTracking:
         pass
 
     def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
+        pass
+
+    def fail(self) -> None:
         pass
 
 
@@ -82,6 +89,10 @@ class Wandb:
             self._run.log({"first_layer_fields": self._wandb.Image(fields)})
         self._run.summary.update(metrics)
         self._run.finish()
+
+    def fail(self) -> None:
+        # Unfinished, it would swallow the next run of a sweep in the same process.
+        self._run.finish(exit_code=1)
 
 
 class Terminal:

@@ -117,6 +117,12 @@ def test_a_run_leaves_pictures_and_no_checkpoint(whole: tuple[Finished, Path]) -
     assert list(results.rglob("*.part")) == []
 
 
+def test_pictures_are_kept_of_the_lowest_seed(command_line: CommandLine, tmp_path: Path) -> None:
+    assert command_line("-m", *SMALL, f"results_dir={tmp_path}", "seed=2,1,3").code == 0
+    assert len(records(tmp_path)) == 3
+    assert [path.name for path in (tmp_path / "runs").rglob("*.npz")] == ["smoke-seed1.npz"]
+
+
 def test_what_is_recorded_is_not_run_again(whole: tuple[Finished, Path], command_line: CommandLine) -> None:
     _, results = whole
     before = the_record(results)
@@ -402,6 +408,21 @@ Mlp.build = build
     assert the_record(tmp_path)["status"] == "failed"
     assert command_line(*SMALL, f"results_dir={tmp_path}").code == 0
     assert the_record(tmp_path)["status"] == "ok"
+
+
+def test_a_tracker_is_told_of_a_run_that_ends_without_a_result(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import torch
+from ffrepro.algorithm.ff_supervised import FFSupervised
+from ffrepro.tracking import NoTracking
+def train_epoch(self, epoch):
+    raise torch.OutOfMemoryError("made up")
+FFSupervised.train_epoch = train_epoch
+NoTracking.fail = lambda self: print("told of it")
+"""
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
+    assert finished.code == 2
+    assert finished.out.splitlines() == ["told of it"]
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(command_line: CommandLine, tmp_path: Path) -> None:

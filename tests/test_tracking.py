@@ -74,3 +74,4 @@ def test_no_tracking_takes_everything(tmp_path: Path) -> None:
     tracker.begin("table1", "bp", 0, {}, tmp_path)
     tracker.epoch(1, {"loss": 1.0})
     tracker.end({"test_error": 1.0}, None)
+    tracker.fail()
