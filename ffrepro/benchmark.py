@@ -22,17 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ffrepro.algorithm import Setting
-from ffrepro.algorithm.ff_supervised import FFSupervised
-from ffrepro.architecture.mlp import Mlp
 from ffrepro.config import build
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision, fast_bf16
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
-from ffrepro.goodness import SumOfSquares
 from ffrepro.paths import CONF, from_root
 from ffrepro.record import environment, peak_memory_bytes
-from ffrepro.schedule import HoldThenLinear
 
 _ROUNDS = 5
 _WARM_UP_IMAGES, _WARM_UP_EPOCHS = 5_000, 4
@@ -41,17 +37,24 @@ _SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Case:
-    """A net, and what an epoch of it is."""
+    """A row of a table, and what an epoch of it is; `widths` where bare products of its shapes are compared."""
 
     name: str
-    widths: tuple[int, ...]
+    experiment: str
     images: int
+    widths: tuple[int, ...] | None = None
 
 
 CASES = (
-    Case("784-1000-1000-1000, 50,000 images", (1000, 1000, 1000), 50_000),
-    Case("784-4×2000, 60,000 images", (2000, 2000, 2000, 2000), 60_000),
+    Case("supervised, 784-1000-1000-1000, 50,000 images", "table1/ff_released_code", 50_000, (1000, 1000, 1000)),
+    Case("supervised, 784-4×2000, 60,000 images", "table1/ff_supervised", 60_000, (2000, 2000, 2000, 2000)),
+    Case("supervised and jittered, 784-4×2000, 60,000 images", "table1/ff_supervised_jittered", 60_000),
+    Case("unsupervised, 784-4×2000, 60,000 images", "table1/ff_unsupervised", 60_000),
+    Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
+    Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
+    Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
 )
+_LARGEST = CASES[1]
 _BATCH = 100
 
 
@@ -82,30 +85,29 @@ def main() -> int:
 
 
 def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
-    """Seconds an epoch of `ff_supervised`, and of the bare products and updates with whole minibatches."""
+    """Seconds an epoch of a row, and of the bare products and updates with whole minibatches."""
     # A whole epoch on a GPU, which is fast but needs its time to begin one.
     minibatches = 20 if device.type == "cpu" else case.images // _BATCH
     dataset = _mnist(device)
-    algorithm = _algorithm(case.widths, device, precision, dataset.reduced(_WARM_UP_IMAGES, None))
+    algorithm = _begun(case.experiment, device, precision, dataset.reduced(_WARM_UP_IMAGES, None))
     for _ in range(_WARM_UP_EPOCHS):
         algorithm.train_epoch(1)
     algorithm.train = dataset.train.first(minibatches * _BATCH)
-    bare = _bare(case.widths, device, precision, minibatches)
+    bare = _bare(case.widths, device, precision, minibatches) if case.widths else lambda: None
     pairs = [(_seconds(lambda: algorithm.train_epoch(1), device), _seconds(bare, device)) for _ in range(_ROUNDS)]
     epoch = case.images / _BATCH / minibatches
-    return {
-        "case": case.name,
-        "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch,
-        "bare_products_epoch_s": statistics.median(bare for _, bare in pairs) * epoch,
-        "ratio_to_bare_products": statistics.median(ours / bare for ours, bare in pairs),
-    }
+    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
+    if case.widths:
+        found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * epoch
+        found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
+    return found
 
 
 def memory(device: torch.device, precision: str) -> dict[str, Any]:
-    """Peak memory of an epoch's beginning and an evaluation of 4 × 2000 on 60,000 images, in a process of its own."""
+    """Peak memory of an epoch's beginning and an evaluation of the largest net, in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         before, peak = pool.apply(_peak, (str(device), precision))
-    return {"case": CASES[1].name, "over_interpreter_with_torch_bytes": peak - before}
+    return {"case": _LARGEST.name, "over_interpreter_with_torch_bytes": peak - before}
 
 
 def precisions(device: torch.device) -> list[dict[str, Any]]:
@@ -117,7 +119,8 @@ def precisions(device: torch.device) -> list[dict[str, Any]]:
     for name in PRECISIONS:
         errors = []
         for seed in _SEEDS:
-            algorithm = _algorithm((256, 256), device, name, dataset, seed=seed, epochs=5)
+            small = ("architecture.widths=[256,256]", "schedule.epochs=5")
+            algorithm = _begun(_LARGEST.experiment, device, name, dataset, *small, seed=seed)
             for epoch in range(1, 6):
                 algorithm.train_epoch(epoch)
             errors.append(algorithm.evaluate(dataset.test)["error"])
@@ -133,17 +136,19 @@ def _mnist(device: torch.device) -> Dataset:
     return source.load(device)
 
 
-def _algorithm(
-    widths: tuple[int, ...], device: torch.device, precision: str, dataset: Dataset, *, seed: int = 0, epochs: int = 60
-) -> FFSupervised:
+def _begun(
+    experiment: str, device: torch.device, precision: str, dataset: Dataset, *changed: str, seed: int = 0
+) -> Any:
+    """A row's algorithm with its net, ready to train on `dataset`."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        algorithm: FFSupervised = build(hydra.compose("config").algorithm)
+        config = hydra.compose("config", [f"experiment={experiment}", *changed])
+    algorithm = build(config.algorithm)
     algorithm.begin(
         Setting(
             dataset=dataset,
-            architecture=Mlp(widths, 1.0),
-            goodness=SumOfSquares(),
-            schedule=HoldThenLinear(epochs),
+            architecture=build(config.architecture),
+            goodness=build(config.goodness),
+            schedule=build(config.schedule),
             seed=seed,
             device=device,
             products=PRECISIONS[precision],
@@ -187,7 +192,7 @@ def _peak(device_name: str, precision: str) -> tuple[int, int]:
 
     before = peak_memory_bytes(device)
     dataset = _mnist(device)
-    algorithm = _algorithm(CASES[1].widths, device, precision, replace(dataset, train=dataset.train.first(2_000)))
+    algorithm = _begun(_LARGEST.experiment, device, precision, replace(dataset, train=dataset.train.first(2_000)))
     algorithm.train_epoch(1)
     algorithm.evaluate(dataset.test)
     return before, peak_memory_bytes(device)
@@ -197,14 +202,14 @@ def _print(result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     environment = result["environment"]
     table = Table(title=f"{environment['device']}, {environment['threads']} threads, {environment['precision']}")
-    for heading in ("ff_supervised, batch 100", "an epoch", "bare products and updates", "ratio"):
+    for heading in ("batch 100", "an epoch", "bare products and updates", "ratio"):
         table.add_column(heading)
     for row in result["speed"]:
         table.add_row(
             row["case"],
             f"{row['epoch_s']:.2f} s",
-            f"{row['bare_products_epoch_s']:.2f} s",
-            f"{row['ratio_to_bare_products']:.2f}",
+            f"{row['bare_products_epoch_s']:.2f} s" if "bare_products_epoch_s" in row else "",
+            f"{row['ratio_to_bare_products']:.2f}" if "ratio_to_bare_products" in row else "",
         )
     console.print(table)
     memory = result["memory"]

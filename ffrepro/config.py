@@ -26,6 +26,7 @@ _TOP: dict[str, Any] = {
     "schedule.epochs": int,
     "budget.name": str,
     "budget.epoch_fraction": float,
+    "budget.most_epochs": int | None,
     "budget.train_examples": int | None,
     "budget.test_examples": int | None,
     "budget.may_stand_in": bool,
@@ -67,7 +68,7 @@ def check_top(config: DictConfig) -> None:
         raise UserError(f"seed is {config.seed}: expected 0 to {2**63 - 1}.")
     if not 0 <= config.budget.epoch_fraction < math.inf:
         raise UserError(f"budget.epoch_fraction is {config.budget.epoch_fraction}: expected 0 (one epoch) or more.")
-    for key in ("schedule.epochs", "budget.train_examples", "budget.test_examples"):
+    for key in ("schedule.epochs", "budget.most_epochs", "budget.train_examples", "budget.test_examples"):
         value = OmegaConf.select(config, key)
         if value is not None and value < 1:
             raise UserError(f"{key} is {value}: expected at least 1.")
@@ -115,6 +116,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def budgeted_epochs(config: DictConfig) -> int:
-    """The preset's epochs as the budget scales them, at least one."""
+    """The preset's epochs as the budget scales and bounds them, at least one."""
     epochs: int = round(config.schedule.epochs * config.budget.epoch_fraction)
-    return max(1, epochs)
+    return max(1, min(epochs, config.budget.most_epochs or epochs))

@@ -1,19 +1,20 @@
 """How long a run will take here: its operations, over what this machine was just measured to do."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import hydra
 import torch
 from omegaconf import DictConfig
 
 from ffrepro.algorithm import Algorithm
-from ffrepro.config import budgeted_epochs
+from ffrepro.architecture import Architecture
+from ffrepro.config import budgeted_epochs, build
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
 
-_IMAGES, _TEST_IMAGES, _PIXELS = 60_000, 20_000, 784
+_IMAGES, _TEST_IMAGES, _IMAGE_SHAPE = 60_000, 20_000, (28, 28)
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
 _OVERHEAD, _START_S = 1.25, 8.0
 _GPU_STEP_S = 0.0008  # a step cannot be shorter: starting its kernels takes that long
@@ -44,8 +45,8 @@ def measure(device_name: str, precision: str) -> Speed:
 def seconds(config: DictConfig, speed: Speed) -> float:
     """About how long the run of a composed `config` takes, from start to record."""
     algorithm: type[Algorithm] = hydra.utils.get_class(config.algorithm._target_)
-    widths = [_PIXELS, *config.architecture.widths]
-    weights: int = sum(below * above for below, above in pairwise(widths))
+    architecture: Architecture = build(config.architecture)
+    weights = sum(math.prod(shape) for shape in architecture.shapes(_IMAGE_SHAPE))
     images = config.budget.train_examples or _IMAGES - config.dataset.validation
     tested = config.budget.test_examples * 2 if config.budget.test_examples else _TEST_IMAGES
     epochs = budgeted_epochs(config)

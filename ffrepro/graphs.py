@@ -52,3 +52,12 @@ def replayed(
         return result
 
     return replay
+
+
+def total(step: Callable[[Tensor], Tensor], batches: Tensor, owner: _Stateful, generator: torch.Generator) -> Tensor:
+    """The sum of what `step` returns over an epoch's `batches` (n_batches, batch_size), see `replayed`."""
+    take = replayed(step, batches[0], owner, generator)
+    totals = take(batches[0]).clone()
+    for batch in batches[1:]:
+        totals += take(batch)
+    return totals

@@ -3,7 +3,6 @@
 With run.py the only reader of the whole config.
 """
 
-import re
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -25,10 +24,6 @@ from ffrepro.device import choose_device, choose_precision, choose_threads
 from ffrepro.errors import DataNotFoundError
 from ffrepro.paths import from_root
 from ffrepro.record import Record
-
-# What may differ from a preset without the run becoming another experiment than its row. `budget` chooses one;
-# `budget.epoch_fraction=…` makes one of one's own.
-_INCIDENTAL = re.compile(r"(experiment|seed|budget|device|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -123,16 +118,6 @@ def prepare(config: DictConfig) -> Job:
         if str(group).split("@")[0] in (*GROUPS, "optimizer")
     }
     values = plain(config)
-    decisive = {
-        "choices": choices,
-        "values": {group: values[group] for group in GROUPS},
-        "seed": config.seed,
-        "data": dataset.sha256,
-    }
-    # One that was asked for is part of what is compared; the machine's own choice is not.
-    if config.precision != "auto":
-        decisive["precision"] = config.precision
-    fingerprint = record.fingerprint(decisive)
     table, row = _table_and_row(config, values, choices, overrides)
     budget = "custom" if _own_budget(overrides) else str(config.budget.name)
     name = f"{budget}-seed{config.seed}"
@@ -145,7 +130,7 @@ def prepare(config: DictConfig) -> Job:
         device=device,
         precision=precision,
         dataset=dataset,
-        fingerprint=fingerprint,
+        fingerprint=record.identity(values, choices, dataset.sha256),
         table=table,
         row=row,
         budget=budget,
@@ -163,7 +148,7 @@ def _table_and_row(
     config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str]
 ) -> tuple[str, str]:
     """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
-    changed = [text for text in overrides if not _INCIDENTAL.match(text)]
+    changed = record.changed(overrides)
     preset = HydraConfig.get().runtime.choices.get("experiment")
     if preset == f"{config.table}/{config.row}" and not changed:
         return config.table, config.row

@@ -1,19 +1,24 @@
-"""The pieces every Forward-Forward net is made of: length normalisation and layers that learn by themselves.
+"""The pieces every Forward-Forward net is made of: length normalisation, layers that learn by themselves, a softmax.
 
 No gradient of one layer reaches another: a layer sees its input as data. That is why plain matrix products
 are enough here, and autograd is not used.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
+from ffrepro.connections import Connections
+from ffrepro.goodness import Goodness
 from ffrepro.optimizer.momentum import momentum_step
 
 _TINY = 1e-10
 # Batches shrink in steps of this many examples, so that few different matrix shapes occur.
 _ROWS_STEP = 16
+_FIRST_RUNNING_MEAN = 0.5  # of every unit's activity, as in the released code
 
 
 def normalize(activities: Tensor) -> Tensor:
@@ -38,70 +43,159 @@ def significant(factors: Tensor) -> Tensor:
     return factors.topk(kept).indices
 
 
-class Dense:
-    """A fully connected ReLU layer with its own momentum: y = relu(below · W + b).
+class HiddenLayer:
+    """A layer with an objective of its own: p = σ(goodness - threshold) near 1 for positive data, near 0 for negative.
 
     Args:
-        weight: (fan_in, width), kept and updated in its own precision (fp32).
-        products: precision of the forward matrix products; where it is not `weight`'s, a rounded copy is kept.
+        connections: what feeds it.
+        goodness: of its activities.
+        threshold: θ; the threshold is θ times the goodness of activities that are all 1.
+        momentum, weight_cost: see `Connections.learn`.
+        peer_normalization: λ, the pull of each unit's mean activity to the mean of the layer.
     """
 
-    def __init__(self, weight: Tensor, products: torch.dtype) -> None:
-        self.weight = weight
-        self.bias = weight.new_zeros(weight.shape[1])
-        self.weight_velocity = torch.zeros_like(weight)
-        self.bias_velocity = torch.zeros_like(self.bias)
-        self._rounded = weight if products == weight.dtype else weight.to(products)
-
-    @property
-    def width(self) -> int:
-        return self.weight.shape[1]
+    def __init__(
+        self,
+        connections: Connections,
+        goodness: Goodness,
+        *,
+        threshold: float,
+        momentum: float,
+        weight_cost: float,
+        peer_normalization: float,
+    ) -> None:
+        self.connections = connections
+        self.goodness = goodness
+        self.momentum = momentum
+        self.weight_cost = weight_cost
+        self.peer_normalization = peer_normalization
+        self.threshold = connections.bias.new_tensor(threshold * goodness.threshold_scale(connections.width))
+        self.running_mean = torch.full_like(connections.bias, _FIRST_RUNNING_MEAN)
 
     def __call__(self, below: Tensor) -> Tensor:
         """Normalised activities of the layer below (B, fan_in) -> activities (B, width)."""
-        if self._rounded is self.weight:
-            return torch.addmm(self.bias, below, self.weight).relu_()
-        return (below.to(self._rounded.dtype) @ self._rounded).to(self.bias.dtype).add_(self.bias).relu_()
+        return self.connections(below)
 
     def learn(
         self,
-        below: Tensor,
-        delta: Tensor,
-        bias_gradient: Tensor,
+        positive: Tensor,
+        positive_given: Tensor,
+        negative: Tensor,
+        negative_given: Tensor,
         *,
-        batch_size: int,
-        momentum: float,
         rate: float,
-        weight_cost: float,
-    ) -> None:
-        """Climb: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `rate` (v - `weight_cost` W), with G = belowᵀ · delta.
+        threshold_rate: float = 0.0,
+    ) -> Tensor:
+        """Raise the goodness of positive data above the threshold, lower that of negative data below it.
 
         Args:
-            below: (R, fan_in), the layer's inputs. R is any number of rows.
-            delta: (R, width), what each row asks of the activities.
-            bias_gradient: (width,), for the bias, which has no weight cost.
-            batch_size: what G is divided by; not R, since one row may stand for many examples or none.
-            momentum: μ.
-            rate: the learning rate.
-            weight_cost: the decay, inside the learning rate.
+            positive: (B, width), activities.
+            positive_given: (B, fan_in), what the layer was given.
+            negative: (B, width), activities.
+            negative_given: (B, fan_in), what the layer was given.
+            rate: the learning rate, on half of the goodness's derivative.
+            threshold_rate: of the threshold, which then follows the data; 0 keeps it.
+
+        Returns:
+            The loss before the update, -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
-        share = (1 - momentum) / batch_size
-        if self.weight.is_cuda and self._rounded is not self.weight:
-            gradient = below.to(self._rounded.dtype).t() @ delta.to(self._rounded.dtype)
-            self.weight_velocity.mul_(momentum).add_(gradient, alpha=share)
-        else:
-            self.weight_velocity.addmm_(below.t(), delta, beta=momentum, alpha=share)
-        self.bias_velocity.mul_(momentum).add_(bias_gradient, alpha=share)
-        momentum_step(self.weight, self.weight_velocity, rate, weight_cost)
-        momentum_step(self.bias, self.bias_velocity, rate, 0.0)
-        if self._rounded is not self.weight:
-            self._rounded.copy_(self.weight)
+        size = len(positive)
+        positive_margin = self.goodness(positive) - self.threshold
+        negative_margin = self.goodness(negative) - self.threshold
+        missed = torch.sigmoid(-positive_margin)  # 1 - p⁺
+        fooled = torch.sigmoid(negative_margin)  # p⁻
+
+        # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones.
+        self.running_mean.mul_(self.momentum).add_(positive.mean(0), alpha=1 - self.momentum)
+        peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
+
+        kept, feared = significant(missed), significant(fooled)
+        delta = torch.cat(
+            [
+                missed[kept, None] * self.goodness.half_gradient(positive[kept]),
+                -fooled[feared, None] * self.goodness.half_gradient(negative[feared]),
+            ]
+        )
+        # The peer term is the same for every positive image: one row with the sum of their inputs stands for all.
+        self.connections.learn(
+            torch.cat([positive_given[kept], negative_given[feared], positive_given.sum(0, keepdim=True)]),
+            torch.cat([delta, peer.unsqueeze(0)]),
+            delta.sum(0).add_(peer, alpha=size),
+            batch_size=size,
+            momentum=self.momentum,
+            rate=rate,
+            weight_cost=self.weight_cost,
+        )
+        if threshold_rate:
+            self.threshold.add_(fooled.mean() - missed.mean(), alpha=threshold_rate)
+        return softplus(-positive_margin).mean() + softplus(negative_margin).mean()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("weight", "bias", "weight_velocity", "bias_velocity")}
+        return {
+            "connections": self.connections.state_dict(),
+            "running_mean": self.running_mean,
+            "threshold": self.threshold,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            getattr(self, name).copy_(value)
-        if self._rounded is not self.weight:
-            self._rounded.copy_(self.weight)
+        self.connections.load_state_dict(state["connections"])
+        self.running_mean.copy_(state["running_mean"])
+        self.threshold.copy_(state["threshold"])
+
+
+def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """One pass: activities of each layer, and what each was given, the normalised activities below it.
+
+    The second list is one longer: its last entry is what a further layer would be given.
+    """
+    below = normalize(images)
+    given, activities = [below], []
+    for layer in layers:
+        activities.append(layer(below))
+        below = normalize(activities[-1])
+        given.append(below)
+    return activities, given
+
+
+def goodness_over_threshold(layers: Sequence[HiddenLayer], activities: Sequence[Tensor]) -> Tensor:
+    """Each layer's goodness in multiples of the size of its threshold, (n_layers, B)."""
+    tiny = torch.finfo(torch.float32).tiny
+    return torch.stack(
+        [layer.goodness(y) / layer.threshold.abs().clamp_min(tiny) for layer, y in zip(layers, activities, strict=True)]
+    )
+
+
+class Softmax:
+    """A linear softmax on the normalised activities of some layers: it learns the label, they learn nothing from it.
+
+    Args:
+        widths: of the layers it reads.
+        like: a tensor on its device and of its precision.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], n_classes: int, *, like: Tensor, momentum: float, weight_cost: float
+    ) -> None:
+        self.weights = [like.new_zeros(width, n_classes) for width in widths]
+        self.velocities = [torch.zeros_like(weight) for weight in self.weights]
+        self.momentum = momentum
+        self.weight_cost = weight_cost
+
+    def logits(self, read: Sequence[Tensor]) -> Tensor:
+        """Normalised activities (B, width) of each layer -> what each adds to the logits, (n_layers, B, n_classes)."""
+        return torch.stack([normalised @ weight for normalised, weight in zip(read, self.weights, strict=True)])
+
+    def learn(self, read: Sequence[Tensor], surprise: Tensor, *, rate: float) -> None:
+        """Climb the log-probability of the labels; `surprise` (B, n_classes) is the label less the probabilities."""
+        share = (1 - self.momentum) / len(surprise)
+        for weight, velocity, normalised in zip(self.weights, self.velocities, read, strict=True):
+            velocity.mul_(self.momentum).addmm_(normalised.t(), surprise.to(normalised.dtype), alpha=share)
+            momentum_step(weight, velocity, rate, self.weight_cost)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights, "velocities": self.velocities}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("weights", "velocities"):
+            for mine, saved in zip(getattr(self, name), state[name], strict=True):
+                mine.copy_(saved)

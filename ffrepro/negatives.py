@@ -1,4 +1,4 @@
-"""Labels in images, and the wrong labels that make negative data (Forward-Forward, section 3.3)."""
+"""What makes negative data: wrong labels (Forward-Forward, section 3.3), and hybrid images (section 3.2)."""
 
 import torch
 from torch import Tensor
@@ -31,3 +31,38 @@ def uniform_wrong_label(targets: Tensor, n_classes: int, generator: torch.Genera
     """Draw from the `n_classes` - 1 wrong classes, each alike: (B,), never equal to `targets`."""
     offset = torch.randint(1, n_classes, targets.shape, generator=generator, device=targets.device)
     return (targets + offset) % n_classes
+
+
+def hybrid_images(images: Tensor, image_shape: tuple[int, int], blurs: int, generator: torch.Generator) -> Tensor:
+    """Each of `images` (B, height · width) in the regions of a mask, another of them outside: (B, height · width).
+
+    The other is never the image itself. Long-range shape is wrong in them, short-range shape is right.
+    """
+    size = len(images)
+    other = (
+        torch.arange(size, device=images.device)
+        + torch.randint(1, size, (size,), generator=generator, device=images.device)
+    ) % size
+    masks = hybrid_masks(size, image_shape, blurs, generator, images.device).view(size, -1)
+    return torch.where(masks, images, images[other])
+
+
+def hybrid_masks(
+    n: int, image_shape: tuple[int, int], blurs: int, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Masks with fairly large regions, (n, height, width) of booleans.
+
+    A random bit image, blurred `blurs` times with [1/4, 1/2, 1/4] in both directions, is compared with 0.5. What is
+    beyond the edge is as what is at the edge.
+    """
+    bits = torch.randint(0, 2, (n, *image_shape), generator=generator, device=device).float()
+    # Blurring rows and columns is a product from either side: all blurs in one.
+    vertical, horizontal = (_blur(side, device).matrix_power(blurs) for side in image_shape)
+    return vertical @ bits @ horizontal.t() > 0.5
+
+
+def _blur(side: int, device: torch.device) -> Tensor:
+    """One blur of a line of `side` pixels, as a matrix."""
+    one = torch.eye(side, device=device)
+    before, after = torch.cat([one[:1], one[:-1]]), torch.cat([one[1:], one[-1:]])
+    return before / 4 + one / 2 + after / 4

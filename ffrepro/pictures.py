@@ -2,25 +2,33 @@
 
 import numpy as np
 
-_FIELDS = 64
+from ffrepro.connections import Connections
+
+FIELDS = 64  # of a layer, its first units
 _HISTOGRAM_BINS = 60
 # Goodness over threshold: most of what happens lies below a few times the threshold.
 _HISTOGRAM_RANGE = (0.0, 6.0)
 
 
-def packed(arrays: dict[str, np.ndarray], image_shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Fields of the first units as bytes (n, height, width), and samples as histograms (n_layers, n_bins + 1).
+def fields(connections: Connections, image_shape: tuple[int, int]) -> np.ndarray:
+    """What the first units see best in an image below, (n, height, width)."""
+    return connections.fields(FIELDS, image_shape).float().cpu().numpy()
 
-    A field's bytes are its weights with 128 for 0, scaled by the field's largest weight. A histogram's last
-    column counts what lies beyond the range, which is kept as `goodness_edges`.
+
+def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Fields and images (n, height, width) as bytes, and samples as histograms (n_layers, n_bins + 1).
+
+    A field's bytes are its weights with 128 for 0, scaled by the field's largest weight; an image's go from 0 to 255.
+    A histogram's last column counts what lies beyond the range, which is kept as `goodness_edges`.
     """
     kept: dict[str, np.ndarray] = {}
     for name, values in arrays.items():
         if name.endswith("fields"):
-            fields = values[:_FIELDS]
-            largest = np.abs(fields).max(axis=1, keepdims=True)
-            scaled = fields / np.where(largest > 0, largest, 1)
-            kept[name] = np.round(128 + 127 * scaled).astype(np.uint8).reshape(-1, *image_shape)
+            largest = np.abs(values).max(axis=(1, 2), keepdims=True)
+            scaled = values / np.where(largest > 0, largest, 1)
+            kept[name] = np.round(128 + 127 * scaled).astype(np.uint8)
+        elif name.endswith("images"):
+            kept[name] = np.round(255 * values).astype(np.uint8)
         elif name.startswith("goodness"):
             edges = np.linspace(*_HISTOGRAM_RANGE, _HISTOGRAM_BINS + 1)
             magnitudes = np.abs(values)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -15,11 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ffrepro.config import GROUPS
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.paths import IN_CHECKOUT, ROOT
 
 SCHEMA = 1
+# What may differ from a preset without the run becoming another experiment than its row. `budget` chooses one;
+# `budget.epoch_fraction=…` makes one of one's own.
+_INCIDENTAL = re.compile(r"(experiment|seed|budget|device|threads|rerun|results_dir|sweep|tracking(\.\w+)?)=")
 Status = Literal["ok", "failed", "diverged"]
 
 
@@ -72,8 +77,25 @@ def load(path: Path) -> Record:
 
 
 def fingerprint(decisive: dict[str, Any]) -> str:
-    """A hash of what decides a run's result; devices, paths and places in the code are not in it."""
-    return hashlib.sha256(json.dumps(_without_targets(decisive), sort_keys=True).encode()).hexdigest()
+    """A hash of what decides a run's result; devices, paths and places in the code are not in it.
+
+    Nor are options that are null: a new option whose null means "not used" leaves what was recorded before it known.
+    """
+    return hashlib.sha256(json.dumps(decided(decisive), sort_keys=True).encode()).hexdigest()
+
+
+def identity(config: dict[str, Any], choices: dict[str, str], data_sha256: str) -> str:
+    """The fingerprint of a run, from its resolved config, the names of the chosen options, and its data."""
+    decisive = {
+        "choices": choices,
+        "values": {group: config[group] for group in GROUPS},
+        "seed": config["seed"],
+        "data": data_sha256,
+    }
+    # One that was asked for is part of what is compared; the machine's own choice is not.
+    if config["precision"] != "auto":
+        decisive["precision"] = config["precision"]
+    return fingerprint(decisive)
 
 
 def git_state() -> dict[str, Any]:
@@ -137,11 +159,21 @@ def _cpu_name() -> str:
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _without_targets(value: Any) -> Any:
+def changed(overrides: list[str]) -> list[str]:
+    """What of a command line makes a run another experiment than its preset."""
+    return [text for text in overrides if not _INCIDENTAL.match(text)]
+
+
+def decided(value: Any) -> Any:
+    """`value` without what does not decide a result: places in the code, and options that are not used (null)."""
     if isinstance(value, dict):
-        return {key: _without_targets(item) for key, item in value.items() if key not in ("_target_", "_partial_")}
+        return {
+            key: decided(item)
+            for key, item in value.items()
+            if item is not None and key not in ("_target_", "_partial_")
+        }
     if isinstance(value, list):
-        return [_without_targets(item) for item in value]
+        return [decided(item) for item in value]
     return value
 
 

@@ -55,7 +55,9 @@ def _known(job: Job) -> Record | None:
         raise UserError(
             f"{job.path} is of the real data, and a stand-in does not replace it: give another results_dir=…"
         )
-    return known if known.fingerprint == job.fingerprint and known.status != "failed" else None
+    # Computed anew: what it keeps may be from before an option that it does not use was there.
+    same = record.identity(known.config, known.choices, known.data["sha256"]) == job.fingerprint
+    return known if same and known.status != "failed" else None
 
 
 def _execute(job: Job) -> Record:
@@ -169,7 +171,7 @@ def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
 
 def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray:
     """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields as one picture."""
-    arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)), job.dataset.image_shape)
+    arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)))
     kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
     seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
     if all(seed >= job.config.seed for seed in seeds):

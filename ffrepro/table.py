@@ -1,7 +1,7 @@
 """A table of a paper, as `experiments/<table>/table.yaml` describes it."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -23,6 +23,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """A choice of the paper tried against others: its preset `ablation/<name>` sweeps over `option`."""
+
+    name: str
+    label: str
+    option: str
+
+
+@dataclass(frozen=True)
 class Table:
     """The rows in the paper's order, and the seeds that a reproduction takes."""
 
@@ -34,6 +43,7 @@ class Table:
     metric: str
     unit: str
     rows: list[Row]
+    ablations: list[Ablation] = field(default_factory=list)
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.
@@ -69,7 +79,8 @@ def load(name: str) -> Table:
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text())
         rows = [Row(**{**row, "reproduced": tuple(row["reproduced"])}) for row in content.pop("rows")]
-        return Table(name=name, rows=rows, **content)
+        ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
+        return Table(name=name, rows=rows, ablations=ablations, **content)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ffrepro.config import GROUPS, build, check_top, plain
+from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 
@@ -85,8 +85,12 @@ def test_every_object_can_be_built(overrides: list[str]) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_says_its_claim_its_command_and_its_place(name: str) -> None:
     text = (CONF / "experiment" / f"{name}.yaml").read_text()
-    assert text.startswith("# @package _global_\n# Claim: ")
-    assert f"# Command: python -m ffrepro experiment={name} " in text
+    if name.startswith("ablation/"):
+        assert text.startswith("# @package _global_\n# Question: ")
+        assert f"# Command: python -m ffrepro -m experiment={name}\n" in text
+    else:
+        assert text.startswith("# @package _global_\n# Claim: ")
+        assert f"# Command: python -m ffrepro experiment={name} " in text
     config = compose(f"experiment={name}")
     assert f"{config.table}/{config.row}" == name
 
@@ -102,13 +106,15 @@ def test_a_preset_changes_only_what_is_there(name: str) -> None:
         }
 
     preset = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    swept = preset.pop("hydra", {}).get("sweeper", {}).get("params", {})
     choices = [
         f"{group.removeprefix('override /')}={option}"
         for entry in preset.pop("defaults", [])
         for group, option in entry.items()
     ]
     known = keys(OmegaConf.to_container(compose(*choices)))
-    assert keys(preset) <= known
+    assert keys(preset) | set(swept) <= known
+    assert bool(swept) == name.startswith("ablation/")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +169,21 @@ def test_only_the_papers_budget_is_whole_and_refuses_a_stand_in() -> None:
     assert smoke.may_stand_in
     assert (quick.name, quick.train_examples, quick.test_examples) == ("quick", None, None)
     assert smoke.epoch_fraction < quick.epoch_fraction < 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs"),
+    [
+        (["budget=paper"], 60),
+        (["budget=quick"], 6),
+        (["budget=smoke"], 1),
+        (["experiment=table1/ff_supervised_jittered"], 500),
+        (["experiment=table1/ff_supervised_jittered", "budget=quick"], 10),  # at most ten
+        (["schedule.epochs=3", "budget=quick"], 1),
+    ],
+)
+def test_a_budget_scales_and_bounds_the_presets_epochs(overrides: list[str], epochs: int) -> None:
+    assert budgeted_epochs(compose(*overrides)) == epochs
 
 
 # build, check_top, plain ----------------------------------------------------------------------------

@@ -1,11 +1,22 @@
-"""Length normalisation and the layer that learns by itself, against closed forms."""
+"""Length normalisation, the layer that learns by itself and the softmax, against closed forms and NumPy."""
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy, one_hot
 
-from ffrepro.layers import Dense, normalize, significant
+from ffrepro.connections import Dense
+from ffrepro.goodness import (
+    Goodness,
+    MeanOfSquares,
+    MinusSumOfActivities,
+    MinusSumOfSquares,
+    SumOfActivities,
+    SumOfSquares,
+)
+from ffrepro.layers import HiddenLayer, Softmax, forward, goodness_over_threshold, normalize, significant
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -28,31 +39,6 @@ def test_a_row_of_zeros_stays_zero(dtype: torch.dtype) -> None:
     rows = normalize(torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=dtype))
     assert torch.equal(rows[0], torch.zeros(3, dtype=dtype))
     assert rows.isfinite().all()
-
-
-def test_a_layer_is_relu_of_an_affine_map() -> None:
-    layer = Dense(torch.tensor([[1.0, -1.0], [2.0, 0.5]]), torch.float32)
-    layer.bias.copy_(torch.tensor([0.5, -1.0]))
-    torch.testing.assert_close(layer(torch.tensor([[1.0, 2.0], [-1.0, 0.0]])), torch.tensor([[5.5, 0.0], [0.0, 0.0]]))
-    assert layer.width == 2
-
-
-def test_learning_follows_the_formula_over_several_steps() -> None:
-    weight, bias = random(6, 4, seed=1), torch.zeros(4, dtype=torch.float64)
-    layer = Dense(weight.clone(), torch.float64)
-    weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
-    for step in range(3):
-        below, delta = random(9, 6, seed=10 + step), random(9, 4, seed=20 + step)
-        bias_gradient = random(4, seed=30 + step)
-        rate = 0.5 / (step + 1)
-        layer.learn(below, delta, bias_gradient, batch_size=5, momentum=0.9, rate=rate, weight_cost=0.02)
-        outer = sum(x[:, None] * d[None, :] for x, d in zip(below, delta, strict=True))
-        weight_velocity = 0.9 * weight_velocity + 0.1 * outer / 5
-        bias_velocity = 0.9 * bias_velocity + 0.1 * bias_gradient / 5
-        weight = weight + rate * (weight_velocity - 0.02 * weight)
-        bias = bias + rate * bias_velocity  # no weight cost
-    torch.testing.assert_close(layer.weight, weight, rtol=0, atol=1e-12)
-    torch.testing.assert_close(layer.bias, bias, rtol=0, atol=1e-12)
 
 
 def test_all_examples_that_matter_are_significant() -> None:
@@ -83,40 +69,218 @@ def test_nothing_is_significant_where_all_factors_are_0() -> None:
     assert len(significant(torch.ones(7))) == 7
 
 
-def test_bf16_products_stay_close_to_fp32() -> None:
-    weight = random(300, 200, dtype=torch.float32) / 300**0.5
-    full, rounded = Dense(weight.clone(), torch.float32), Dense(weight.clone(), torch.bfloat16)
-    below = normalize(random(64, 300, seed=1, dtype=torch.float32))
-    for _ in range(3):
-        exact, close = full(below), rounded(below)
-        assert close.dtype == torch.float32
-        assert (close - exact).abs().max() < 0.05  # activities are about 1, bf16 has 8 bits
-        assert (close - exact).abs().mean() < 0.005
-        for layer in (full, rounded):
-            delta = 0.1 * exact
-            layer.learn(below, delta, delta.sum(0), batch_size=64, momentum=0.5, rate=1.0, weight_cost=0.01)
-    # The weights themselves are kept and updated in fp32, and every step renews the rounded ones.
-    assert rounded.weight.dtype == torch.float32
-    torch.testing.assert_close(rounded.weight, full.weight, rtol=0, atol=1e-6)
-    assert (full.weight - weight).abs().max() > 0.01
-    torch.testing.assert_close(rounded(below), full(below), rtol=0.02, atol=0.05)
+# HiddenLayer ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
-def test_a_layer_goes_on_from_its_state_as_if_uncut(products: torch.dtype) -> None:
-    def step(layer: Dense, seed: int) -> None:
-        delta = random(8, 5, seed=seed, dtype=torch.float32)
-        layer.learn(below, delta, delta.sum(0), batch_size=8, momentum=0.9, rate=0.1, weight_cost=0.01)
+def hidden(
+    goodness: Goodness | None = None, *, fan_in: int = 12, width: int = 8, threshold: float = 1.0
+) -> HiddenLayer:
+    return HiddenLayer(
+        Dense(random(fan_in, width) / fan_in**0.5, torch.float64),
+        goodness or SumOfSquares(),
+        threshold=threshold,
+        momentum=0.9,
+        weight_cost=0.02,
+        peer_normalization=0.03,
+    )
 
-    below = random(8, 6, dtype=torch.float32)
-    layer = Dense(random(6, 5, seed=1, dtype=torch.float32), products)
-    step(layer, 2)
+
+def given(layer: HiddenLayer, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activities of nine data, and what the layer was given."""
+    below = normalize(random(9, 12, seed=seed))
+    return layer(below), below
+
+
+def half_log_loss(layer: HiddenLayer, seed: int, sign: float) -> np.ndarray:
+    """-log of the probability that nine data are on the side of the threshold that `sign` says."""
+    activities, _ = given(layer, seed)
+    margin = (layer.goodness(activities) - layer.threshold).numpy()
+    return np.log1p(np.exp(-sign * margin))
+
+
+@pytest.mark.parametrize(
+    ("goodness", "of_ones"),
+    [
+        (SumOfSquares(), 8.0),
+        (MinusSumOfSquares(), -8.0),
+        (MeanOfSquares(), 1.0),
+        (SumOfActivities(), 8.0),
+        (MinusSumOfActivities(), -8.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("threshold", [1.0, 2.5])
+def test_the_threshold_is_theta_times_the_goodness_of_ones(
+    goodness: Goodness, of_ones: float, threshold: float
+) -> None:
+    layer = hidden(goodness, threshold=threshold)
+    assert layer.threshold.dtype == torch.float64
+    assert layer.threshold.item() == threshold * of_ones
+    assert goodness(torch.ones(1, 8)).item() == of_ones
+
+
+def test_every_running_mean_starts_at_a_half() -> None:
+    assert torch.equal(hidden().running_mean, torch.full((8,), 0.5, dtype=torch.float64))
+
+
+def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
+    layer = hidden()
+    W, b, m = layer.connections.weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
+    vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
+    for step in range(4):
+        (yp, xp), (yn, xn) = given(layer, 10 + step), given(layer, 20 + step)
+        loss = layer.learn(yp, xp, yn, xn, rate=0.3)
+        xp, xn = xp.numpy(), xn.numpy()
+        yp, yn = np.maximum(0, xp @ W + b), np.maximum(0, xn @ W + b)
+        pp, pn = (1 / (1 + np.exp(-((y**2).sum(1) - 8.0))) for y in (yp, yn))
+        assert loss.item() == pytest.approx((-np.log(pp) - np.log(1 - pn)).mean(), rel=1e-10)
+        m = 0.9 * m + 0.1 * yp.mean(0)
+        dp = (1 - pp)[:, None] * yp + 0.03 * (m.mean() - m)
+        dn = -pn[:, None] * yn
+        vW = 0.9 * vW + 0.1 * (xp.T @ dp + xn.T @ dn) / 9  # noqa: N806
+        vb = 0.9 * vb + 0.1 * (dp.sum(0) + dn.sum(0)) / 9
+        W = W + 0.3 * (vW - 0.02 * W)  # noqa: N806
+        b = b + 0.3 * vb
+    np.testing.assert_allclose(layer.connections.weight, W, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer.connections.bias, b, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer.running_mean, m, rtol=0, atol=1e-12)
+    assert layer.threshold.item() == 8.0  # it learns only where it is asked to
+    assert np.abs(vW).max() > 1e-3  # the comparison is of something
+
+
+@pytest.mark.parametrize(
+    "goodness",
+    [SumOfSquares(), MinusSumOfSquares(), MeanOfSquares(), SumOfActivities(), MinusSumOfActivities()],
+    ids=lambda goodness: type(goodness).__name__,
+)
+def test_learning_lowers_the_loss_of_both_kinds_of_data(goodness: Goodness) -> None:
+    layer = hidden(goodness)
+    layer.peer_normalization = layer.weight_cost = 0.0
+    before = [half_log_loss(layer, 1, 1.0).mean(), half_log_loss(layer, 2, -1.0).mean()]
+    losses = [layer.learn(*given(layer, 1), *given(layer, 2), rate=0.3).item() for _ in range(40)]
+    assert losses[0] == pytest.approx(sum(before), rel=1e-10)
+    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < losses[20] < losses[0]
+
+
+def test_the_threshold_rises_by_the_share_that_fools_it_less_the_share_that_misses_it() -> None:
+    layer = hidden(threshold=0.7)
+    start = layer.threshold.item()
+    missed = 1 - np.exp(-half_log_loss(layer, 1, 1.0))
+    fooled = 1 - np.exp(-half_log_loss(layer, 2, -1.0))
+    layer.learn(*given(layer, 1), *given(layer, 2), rate=0.3, threshold_rate=0.25)
+    assert layer.threshold.item() - start == pytest.approx(0.25 * (fooled.mean() - missed.mean()), rel=1e-9)
+    assert abs(layer.threshold.item() - start) > 1e-3
+
+
+def test_a_hidden_layer_goes_on_from_its_state_as_if_uncut() -> None:
+    def step(layer: HiddenLayer, seed: int) -> None:
+        layer.learn(*given(layer, seed), *given(layer, seed + 1), rate=0.3, threshold_rate=0.1)
+
+    layer, resumed = hidden(), hidden(threshold=3.0)
+    step(layer, 1)
     state = copy.deepcopy(layer.state_dict())
-    resumed = Dense(torch.zeros(6, 5), products)
+    step(resumed, 5)  # whatever it did before
     resumed.load_state_dict(state)
-    assert torch.equal(resumed(below), layer(below))
     for one in (layer, resumed):
         step(one, 3)
-    assert torch.equal(resumed.weight, layer.weight)
-    assert torch.equal(resumed.bias, layer.bias)
-    assert not torch.equal(layer.weight, state["weight"])
+    assert torch.equal(resumed.connections.weight, layer.connections.weight)
+    assert torch.equal(resumed.connections.bias, layer.connections.bias)
+    assert torch.equal(resumed.running_mean, layer.running_mean)
+    assert torch.equal(resumed.threshold, layer.threshold)
+
+
+def test_a_pass_hands_on_directions_alone() -> None:
+    layers = [hidden(), hidden(fan_in=8, width=30)]
+    for layer in layers:
+        layer.connections.bias.copy_(random(layer.connections.width, seed=4))
+    images = random(6, 12, seed=3)
+    activities, handed = forward(layers, images)
+    assert [tuple(y.shape) for y in activities] == [(6, 8), (6, 30)]
+    assert [tuple(x.shape) for x in handed] == [(6, 12), (6, 8), (6, 30)]
+    for row in range(6):
+        below = images[row].numpy()
+        for k, layer in enumerate(layers):
+            below = below / np.sqrt((below**2).mean())
+            np.testing.assert_allclose(handed[k][row], below, rtol=0, atol=1e-9)
+            below = np.maximum(0, below @ layer.connections.weight.numpy() + layer.connections.bias.numpy())
+            np.testing.assert_allclose(activities[k][row], below, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(handed[2][row], below / np.sqrt((below**2).mean()), rtol=0, atol=1e-9)
+    longer, _ = forward(layers, 7.0 * images)
+    torch.testing.assert_close(longer, activities)
+
+
+def test_goodness_is_in_multiples_of_the_size_of_the_threshold() -> None:
+    layers = [hidden(threshold=2.0), hidden(MinusSumOfSquares(), fan_in=8, width=5)]
+    activities = [torch.full((3, 8), 4.0), torch.full((3, 5), 3.0)]
+    torch.testing.assert_close(goodness_over_threshold(layers, activities), torch.tensor([[8.0] * 3, [-9.0] * 3]))
+    layers[0].threshold.zero_()
+    silent = goodness_over_threshold(layers, [torch.zeros(3, 8), activities[1]])
+    assert torch.equal(silent[0], torch.zeros(3))  # not 0 / 0
+
+
+# Softmax -------------------------------------------------------------------------------------------
+
+
+def softmax(widths: tuple[int, ...] = (7, 4), momentum: float = 0.9, weight_cost: float = 0.02) -> Softmax:
+    like = torch.zeros(1, dtype=torch.float64)
+    return Softmax(widths, 10, like=like, momentum=momentum, weight_cost=weight_cost)
+
+
+def test_a_softmax_starts_at_0_and_each_layer_adds_to_its_logits() -> None:
+    net = softmax()
+    assert [tuple(weight.shape) for weight in net.weights] == [(7, 10), (4, 10)]
+    assert not any(weight.any() for weight in net.weights)
+    net.weights[0].copy_(random(7, 10))
+    net.weights[1].copy_(random(4, 10, seed=1))
+    read = [random(5, 7, seed=2), random(5, 4, seed=3)]
+    logits = net.logits(read)
+    assert logits.shape == (2, 5, 10)
+    for k in range(2):
+        np.testing.assert_allclose(logits[k], read[k].numpy() @ net.weights[k].numpy(), rtol=0, atol=1e-12)
+
+
+def test_a_softmax_climbs_the_log_probability_of_the_labels() -> None:
+    net = softmax()
+    U, u = [np.zeros((7, 10)), np.zeros((4, 10))], [np.zeros((7, 10)), np.zeros((4, 10))]  # noqa: N806
+    for step in range(4):
+        read = [random(9, 7, seed=10 + step), random(9, 4, seed=20 + step)]
+        targets = torch.randint(10, (9,), generator=torch.Generator().manual_seed(step))
+        net.learn(read, one_hot(targets, 10) - net.logits(read).sum(0).softmax(-1), rate=0.6)
+
+        logits = sum(x.numpy() @ W for x, W in zip(read, U, strict=True))
+        q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        for k in range(2):
+            u[k] = 0.9 * u[k] + 0.1 * read[k].numpy().T @ (np.eye(10)[targets] - q) / 9
+            U[k] = U[k] + 0.6 * (u[k] - 0.02 * U[k])
+    for k in range(2):
+        np.testing.assert_allclose(net.weights[k], U[k], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(net.velocities[k], u[k], rtol=0, atol=1e-12)
+        assert np.abs(U[k]).max() > 1e-2  # the comparison is of something
+
+
+def test_a_softmax_step_is_the_gradient_of_the_cross_entropy() -> None:
+    net = softmax(momentum=0.0, weight_cost=0.0)
+    read = [random(9, 7, seed=1), random(9, 4, seed=2)]
+    targets = torch.arange(9)
+    for number, weight in enumerate(net.weights):
+        weight.copy_(random(*weight.shape, seed=3 + number))
+    weights = [weight.clone().requires_grad_() for weight in net.weights]
+    cross_entropy(sum(x @ weight for x, weight in zip(read, weights, strict=True)), targets).backward()
+    net.learn(read, one_hot(targets, 10) - net.logits(read).sum(0).softmax(-1), rate=1.0)
+    for new, old in zip(net.weights, weights, strict=True):
+        torch.testing.assert_close(new, old.detach() - old.grad, rtol=0, atol=1e-12)
+
+
+def test_a_softmax_goes_on_from_its_state_as_if_uncut() -> None:
+    def step(net: Softmax, seed: int) -> None:
+        net.learn([random(9, 7, seed=seed), random(9, 4, seed=seed)], random(9, 10, seed=seed), rate=0.6)
+
+    net, resumed = softmax(), softmax()
+    step(net, 1)
+    state = copy.deepcopy(net.state_dict())
+    step(resumed, 2)  # whatever it did before
+    resumed.load_state_dict(state)
+    for one in (net, resumed):
+        step(one, 3)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.weights, net.weights, strict=True))

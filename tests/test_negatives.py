@@ -1,12 +1,14 @@
-"""Labels in images; wrong labels that are wrong, and as likely as the net finds them."""
+"""Labels in images; wrong labels that are wrong, and as likely as the net finds them; hybrids of two images."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
+from ffrepro.negatives import embed_label, hybrid_images, hybrid_masks, sample_wrong_label, uniform_wrong_label
 
 DRAWS = 100_000
 
@@ -116,3 +118,130 @@ def test_whole_number_labels_take_the_images_precision() -> None:
     embedded = embed_label(torch.rand(2, 12), torch.eye(10, dtype=torch.long)[[0, 9]])
     assert embedded.dtype == torch.float32
     assert embedded[1, 9] == 1.0
+
+
+# Hybrid images -------------------------------------------------------------------------------------
+
+CPU = torch.device("cpu")
+
+
+def differing_neighbours(masks: Tensor) -> tuple[float, float]:
+    """How many neighbours differ, on average, along a row and along a column."""
+    along_rows = (masks[:, :, 1:] != masks[:, :, :-1]).float().sum(2).mean()
+    along_columns = (masks[:, 1:] != masks[:, :-1]).float().sum(1).mean()
+    return along_rows.item(), along_columns.item()
+
+
+def blurred_in_a_loop(bits: np.ndarray, blurs: int) -> np.ndarray:
+    """[1/4, 1/2, 1/4] along each row, then along each column, `blurs` times; the edge is repeated beyond itself."""
+    values = bits.astype(np.float64)
+    for _ in range(blurs):
+        for axis in (0, 1):
+            lines = np.moveaxis(values, axis, 1).copy()
+            for line in lines:
+                line[:] = np.convolve(np.pad(line, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+            values = np.moveaxis(lines, 1, axis)
+    return values
+
+
+@pytest.mark.parametrize("blurs", [0, 3, 6, 20])  # after one or two, some sums are 0.5 and count as outside
+def test_half_of_all_masks_is_inside(blurs: int) -> None:
+    masks = hybrid_masks(4000, (28, 28), blurs, generator(blurs), CPU)
+    assert masks.shape == (4000, 28, 28)
+    assert masks.dtype == torch.bool
+    by_mask = masks.float().mean((1, 2))
+    assert by_mask.mean().item() == pytest.approx(0.5, abs=5 * by_mask.std().item() / 4000**0.5)
+    assert by_mask.std().item() < 0.2  # a mask is neither all inside nor all outside
+    # At an edge as in the middle: what is beyond an edge is not 0.
+    for line in (masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1], masks[:, 14]):
+        assert line.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("blurs", "least", "most"), [(0, 13.3, 13.7), (1, 6.9, 7.7), (6, 3.1, 3.5), (20, 1.6, 2.0)])
+def test_more_blurs_give_larger_regions(blurs: int, least: float, most: float) -> None:
+    # 27 pairs of neighbours in a line: half of them differ in random bits.
+    for count in differing_neighbours(hybrid_masks(2000, (28, 28), blurs, generator(), CPU)):
+        assert least < count < most
+
+
+@pytest.mark.parametrize("blurs", [0, 1, 2, 6])
+def test_a_mask_is_what_a_slow_blur_leaves_above_a_half(blurs: int) -> None:
+    # Up to six blurs, 24 binary places hold every sum, so that both decide alike even near 0.5.
+    masks = hybrid_masks(20, (9, 14), blurs, generator(5), CPU)
+    bits = torch.randint(0, 2, (20, 9, 14), generator=generator(5)).numpy()
+    for mask, drawn in zip(masks.numpy(), bits, strict=True):
+        assert np.array_equal(mask, blurred_in_a_loop(drawn, blurs) > 0.5)
+
+
+def test_a_generator_repeats_its_masks_and_hybrids() -> None:
+    assert torch.equal(hybrid_masks(5, (9, 14), 6, generator(7), CPU), hybrid_masks(5, (9, 14), 6, generator(7), CPU))
+    drawn = generator(7)
+    first, second = (hybrid_masks(5, (9, 14), 6, drawn, CPU) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    images = torch.rand(5, 126, generator=generator())
+    hybrids = hybrid_images(images, (9, 14), 6, generator(7))
+    assert torch.equal(hybrids, hybrid_images(images, (9, 14), 6, generator(7)))
+    assert not torch.equal(hybrids, hybrid_images(images, (9, 14), 6, generator(8)))
+
+
+def test_a_hybrid_is_its_image_inside_the_mask_and_one_other_image_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+    random_numbers = generator()
+
+    def spy(*arguments: Any) -> Tensor:
+        assert arguments == (30, (5, 8), 2, random_numbers, CPU)
+        drawn.append(hybrid_masks(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr("ffrepro.negatives.hybrid_masks", spy)
+    images = torch.arange(30 * 40, dtype=torch.float64).view(30, 40)  # every pixel says where it is from
+    before = images.clone()
+    hybrids = hybrid_images(images, (5, 8), 2, random_numbers)
+    assert hybrids.shape == images.shape
+    assert hybrids.dtype == images.dtype
+    assert torch.equal(images, before)
+    (masks,) = drawn
+    for number, (hybrid, mask) in enumerate(zip(hybrids, masks.view(30, 40), strict=True)):
+        assert 0 < mask.sum() < 40
+        assert torch.equal(hybrid[mask], images[number, mask])
+        (other,) = (hybrid[~mask] // 40).unique().int().tolist()
+        assert other != number
+        assert torch.equal(hybrid[~mask], images[other, ~mask])
+
+
+def test_the_other_image_is_any_other_alike_and_drawn_for_each_image_alone() -> None:
+    size, times = 5, 1500
+    images = torch.arange(size).float().unsqueeze(1).expand(size, 64)
+    drawn, others = generator(), []
+    for _ in range(times):
+        hybrids = hybrid_images(images, (8, 8), 0, drawn)  # 64 random bits: both images are certain to show
+        present = (hybrids.unsqueeze(2) == torch.arange(size)).any(1)
+        assert present.diagonal().all()
+        assert (present.sum(1) == 2).all()  # itself and one other: never itself alone
+        others.append((present & ~torch.eye(size, dtype=torch.bool)).int().argmax(1))
+    other = torch.stack(others)
+    for number in range(size):
+        counts = other[:, number].bincount(minlength=size).double()
+        assert counts[number] == 0
+        expected = times / (size - 1)
+        chi_square = ((counts - expected).square() / expected).sum() - expected  # less the empty place's
+        assert chi_square < 16.3  # the 99.9 % point of 3 degrees of freedom
+    # One step through the images for the whole batch would make the steps of two images equal.
+    steps = (other - torch.arange(size)) % size - 1
+    for first, second in ((0, 1), (1, 4)):
+        counts = (4 * steps[:, first] + steps[:, second]).bincount(minlength=16).double()
+        chi_square = ((counts - times / 16).square() / (times / 16)).sum()
+        assert chi_square < 37.7  # the 99.9 % point of 15 degrees of freedom
+
+
+def test_hybrids_of_constant_images_are_of_two_shades_or_of_none() -> None:
+    shades = torch.tensor([0.1, 0.3, 0.5, 0.9], dtype=torch.float64)
+    hybrids = hybrid_images(shades.unsqueeze(1).expand(4, 784), (28, 28), 6, generator())
+    for shade, hybrid in zip(shades, hybrids, strict=True):
+        found = hybrid.unique()
+        assert len(found) == 2
+        assert shade in found
+        assert set(found.tolist()) <= set(shades.tolist())  # nothing is averaged
+    same = torch.full((4, 784), 0.3)
+    assert torch.equal(hybrid_images(same, (28, 28), 6, generator()), same)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ffrepro import record
+from ffrepro.config import GROUPS
 from ffrepro.errors import UserError
 from ffrepro.record import Record
 
@@ -145,6 +146,25 @@ def test_the_fingerprint_does_not_know_the_order_of_keys() -> None:
 )
 def test_the_fingerprint_knows_every_value(changed: dict[str, Any]) -> None:
     assert record.fingerprint({**DECISIVE, **changed}) != record.fingerprint(DECISIVE)
+
+
+def test_an_option_that_came_later_and_is_not_used_leaves_a_run_known() -> None:
+    config: dict[str, Any] = {group: {"option": 1} for group in GROUPS} | {"seed": 0, "precision": "auto"}
+    later = config | {"algorithm": {"option": 1, "jitter": None}}
+    used = config | {"algorithm": {"option": 1, "jitter": 2}}
+    assert record.identity(later, {}, "a") == record.identity(config, {}, "a")
+    assert record.identity(used, {}, "a") != record.identity(config, {}, "a")
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"precision": "bf16"}, {"budget": {"option": 2}}])
+def test_a_run_is_known_by_its_config_choices_and_data(changed: dict[str, Any]) -> None:
+    config: dict[str, Any] = {group: {"option": 1} for group in GROUPS}
+    config |= {"seed": 0, "precision": "auto", "device": "a"}
+    known = record.identity(config, {"dataset": "mnist"}, "a")
+    assert record.identity(config | {"device": "b"}, {"dataset": "mnist"}, "a") == known
+    assert record.identity(config | changed, {"dataset": "mnist"}, "a") != known
+    assert record.identity(config, {"dataset": "digits"}, "a") != known
+    assert record.identity(config, {"dataset": "mnist"}, "b") != known
 
 
 def test_the_fingerprint_is_what_it_was() -> None:

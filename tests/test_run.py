@@ -174,7 +174,7 @@ if {change}:
 for name in ("monitor", "evaluate"):
     def watch(self, split, name=name, original=getattr(FFSupervised, name)):
         seen.append([name, len(split)])
-        torch.save([layer.state_dict() for layer in self.layers] + self.heads, {folder!r} + "/weights.pt")
+        torch.save([layer.state_dict() for layer in self.layers] + self.softmax.weights, {folder!r} + "/weights.pt")
         json.dump(seen, open({folder!r} + "/seen.json", "w"))
         return original(self, split)
     setattr(FFSupervised, name, watch)

@@ -23,8 +23,8 @@ def explained(*arguments: str) -> str:
         (["goodnes=sum_of_squares"], "there is no option 'goodnes'.", "Did you mean goodness"),
         (["dataset=mnits"], "there is no dataset=mnits: expected one of digits, fashion_mnist, mnist.", "mean mnist"),
         (["dataset=qqqq"], "there is no dataset=qqqq: expected one of digits, fashion_mnist, mnist.", ""),
-        (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of table1/bp", "mean table1/bp"),
-        (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of table1/bp", "mean table1/bp"),
+        (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
+        (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),
         # An option of backprop, where an experiment chose it.
         (["experiment=table1/bp", "algorithm.optimizer.lrr=1"], "there is no option", "algorithm.optimizer.lr"),
     ],

@@ -2,6 +2,7 @@
 
 import hydra
 import pytest
+import yaml
 
 from ffrepro import table
 from ffrepro.errors import UserError
@@ -64,3 +65,15 @@ def test_an_unknown_row_or_table_is_named_with_what_was_meant() -> None:
         table.load("table1").chosen(["bp", "ff_superviced"])
     with pytest.raises(UserError, match="no table 'table9': expected one of table1"):
         table.load("table9")
+
+
+def test_every_ablation_sweeps_over_the_option_it_names() -> None:
+    ablations = [ablation for name in table.names() for ablation in table.load(name).ablations]
+    assert {ablation.name for ablation in ablations} == {path.stem for path in (CONF / "experiment/ablation").glob("*")}
+    for ablation in ablations:
+        preset = yaml.safe_load((CONF / f"experiment/ablation/{ablation.name}.yaml").read_text())
+        assert set(preset["hydra"]["sweeper"]["params"]) == {ablation.option, "seed"}
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose("config", overrides=[f"experiment=ablation/{ablation.name}"])
+        assert (config.table, config.row) == ("ablation", ablation.name)
+        assert config.dataset.validation > 0  # something is chosen

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from ffrepro.architecture.mlp import Mlp
+from ffrepro.architecture import Architecture
 from ffrepro.dataset import Dataset, Split
 from ffrepro.goodness import Goodness
 from ffrepro.schedule import Schedule
@@ -23,7 +23,7 @@ class Setting:
     """What a run provides to its algorithm."""
 
     dataset: Dataset
-    architecture: Mlp
+    architecture: Architecture
     goodness: Goodness
     schedule: Schedule
     seed: int

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu
 
 from ffrepro.algorithm import Metrics, Setting
+from ffrepro.connections import Dense
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
+from ffrepro.pictures import FIELDS
 from ffrepro.schedule import batches
 
 
@@ -38,17 +40,21 @@ class Backprop:
 
     def begin(self, setting: Setting) -> None:
         self.train = setting.dataset.train
+        self.image_shape = setting.dataset.image_shape
         self.schedule = setting.schedule
         self.products = setting.products
         self.device = setting.device
         self.generator = torch.Generator().manual_seed(setting.seed)
-        layers = setting.architecture.build(
-            self.train.inputs.shape[1],
+        built = setting.architecture.build(
+            setting.dataset.image_shape,
             self.generator,
             device=setting.device,
             products=setting.state,
             state=setting.state,
         )
+        layers = [layer for layer in built if isinstance(layer, Dense)]
+        if len(layers) < len(built):
+            raise UserError("algorithm=bp trains fully connected nets alone: expected architecture=mlp.")
         top = torch.zeros(setting.dataset.n_classes, layers[-1].width, device=setting.device, dtype=setting.state)
         # torch's layout: (width, fan_in).
         weights = [layer.weight.t().contiguous() for layer in layers] + [top]
@@ -99,7 +105,8 @@ class Backprop:
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields."""
-        return {"first_layer_fields": self.weights[0].detach().float().cpu().numpy()}
+        fields = self.weights[0][:FIELDS].detach().float().cpu().numpy()
+        return {"first_layer_fields": fields.reshape(-1, *self.image_shape)}
 
     def state_dict(self) -> dict[str, Any]:
         return {

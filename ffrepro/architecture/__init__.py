@@ -1,1 +1,43 @@
-"""Nets, given as lists of layers from the input up."""
+"""Architectures: from a few numbers to the connections of each hidden layer."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from ffrepro.connections import Connections
+
+
+class Architecture(Protocol):
+    """Hidden layers in the order of a bottom-up pass."""
+
+    def shapes(self, image_shape: tuple[int, int]) -> list[tuple[int, ...]]:
+        """The shape of each layer's weights over an image of `image_shape`.
+
+        Raises:
+            UserError: the layers do not fit the image or each other.
+        """
+        ...
+
+    def build(
+        self,
+        image_shape: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        device: torch.device,
+        products: torch.dtype,
+        state: torch.dtype,
+    ) -> Sequence[Connections]:
+        """New connections; drawn on the CPU, so that a seed gives one net on every device.
+
+        Args:
+            image_shape: (height, width) of the image below.
+            generator: of the CPU.
+            device: where they are kept.
+            products: precision of the matrix products.
+            state: precision of what is kept.
+
+        Raises:
+            UserError: the layers do not fit the image or each other.
+        """
+        ...

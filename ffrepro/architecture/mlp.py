@@ -1,11 +1,12 @@
 """Fully connected ReLU nets."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 
+from ffrepro.connections import Dense
 from ffrepro.errors import UserError
-from ffrepro.layers import Dense
 
 
 class Mlp:
@@ -22,20 +23,30 @@ class Mlp:
         self.widths = list(widths)
         self.init_gain = init_gain
 
+    def shapes(self, image_shape: tuple[int, int], top: int = 0) -> list[tuple[int, ...]]:
+        """See `Architecture.shapes`, and `top` in `build`."""
+        fan_ins = [math.prod(image_shape), *self.widths[:-1]]
+        if top:
+            fan_ins = [below + above for below, above in zip(fan_ins, [*self.widths[1:], top], strict=True)]
+        return list(zip(fan_ins, self.widths, strict=True))
+
     def build(
         self,
-        n_inputs: int,
+        image_shape: tuple[int, int],
         generator: torch.Generator,
         *,
         device: torch.device,
         products: torch.dtype,
         state: torch.dtype,
+        top: int = 0,
     ) -> list[Dense]:
-        """New layers from `n_inputs` up; drawn on the CPU, so that a seed gives one net on every device."""
-        fan_ins = [n_inputs, *self.widths[:-1]]
+        """See `Architecture.build`. With `top` units above the highest layer, every layer sees the one above it too.
+
+        A layer's inputs are then all units below it, and after them all above.
+        """
         layers = []
-        for fan_in, width in zip(fan_ins, self.widths, strict=True):
-            weight = torch.randn(fan_in, width, generator=generator, dtype=torch.float32)
-            weight *= (self.init_gain / fan_in) ** 0.5
+        for shape in self.shapes(image_shape, top):
+            weight = torch.randn(shape, generator=generator, dtype=torch.float32)
+            weight *= (self.init_gain / shape[0]) ** 0.5
             layers.append(Dense(weight.to(device, state), products))
         return layers

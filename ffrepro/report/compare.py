@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from ffrepro.config import GROUPS
+from ffrepro.record import decided
 from ffrepro.report.load import Run
 from ffrepro.table import Row, Table
 
@@ -246,5 +247,5 @@ def _different(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values)))
 
 
-def _decisive(run: Run) -> dict[str, Any]:
-    return {name: run.record.config.get(name) for name in GROUPS}
+def _decisive(run: Run) -> Any:
+    return decided({name: run.record.config.get(name) for name in GROUPS})

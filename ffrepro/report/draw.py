@@ -107,8 +107,25 @@ def learning_curve(
     return themed(paint, _WIDTH, 3.3)
 
 
-def goodness(right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, note: str = "") -> dict[str, bytes]:
-    """Goodness over threshold of right and wrong labels, counts (n_layers, bins + 1), a panel a layer."""
+@dataclass(frozen=True)
+class Contrasted:
+    """What a net tells apart, in words: of a legend, of a sentence, and what was counted."""
+
+    right: str
+    wrong: str
+    of_right: str
+    of_wrong: str
+    counted: str
+
+
+LABELS = Contrasted("right label", "wrong labels", "right", "wrong labels", "the labels tried")
+IMAGES = Contrasted("images", "hybrid images", "images", "hybrids", "the images")
+
+
+def goodness(
+    right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, words: Contrasted, note: str = ""
+) -> dict[str, bytes]:
+    """Goodness over threshold of what the net tells apart, counts (n_layers, bins + 1), a panel a layer."""
     shares = [counts / np.maximum(counts.sum(1, keepdims=True), 1) for counts in (right, wrong)]
     # The axis ends where next to nothing is left of either, but not before the threshold has room around it.
     filled = np.flatnonzero((np.maximum(*shares)[:, :-1] > 0.002).any(0))
@@ -119,15 +136,21 @@ def goodness(right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, note: str 
         panels: Any = figure.subplots(len(right), 1, sharex=True, squeeze=False)
         for layer, axes in enumerate(panels[:, 0]):
             for share, colour, dashes, label in (
-                (shares[1][layer], dress.second, "--", "wrong labels"),
-                (shares[0][layer], dress.first, "-", "right label"),
+                (shares[1][layer], dress.second, "--", words.wrong),
+                (shares[0][layer], dress.first, "-", words.right),
             ):
                 heights = 100 * share[: len(shown) - 1]
                 axes.stairs(heights, shown, fill=True, color=colour, alpha=0.2)
                 axes.stairs(heights, shown, color=colour, linewidth=1.3, linestyle=dashes, label=label)
             beyond = [100 * float(share[layer][np.append(edges[:-1] >= end - 1e-6, True)].sum()) for share in shares]
             axes.text(
-                0.99, 0.93, _panel_text(layer, *beyond), transform=axes.transAxes, ha="right", va="top", fontsize=8
+                0.99,
+                0.93,
+                _panel_text(words, layer, *beyond),
+                transform=axes.transAxes,
+                ha="right",
+                va="top",
+                fontsize=8,
             )
             if max(beyond) >= _TOLD_BEYOND:
                 axes.margins(y=0.5)  # room for the words
@@ -137,7 +160,7 @@ def goodness(right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, note: str 
         panels[-1, 0].set_xlabel("goodness / threshold")
         if note:
             panels[0, 0].set_title(note, fontsize=8, loc="left")
-        figure.supylabel("% of the labels tried", fontsize=9, color=dress.quiet)
+        figure.supylabel(f"% of {words.counted}", fontsize=9, color=dress.quiet)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(
             handles[::-1], labels[::-1], loc="outside upper left", ncols=3, frameon=False, fontsize=8,
@@ -147,11 +170,36 @@ def goodness(right: np.ndarray, wrong: np.ndarray, edges: np.ndarray, note: str 
     return themed(paint, _WIDTH, 0.7 + 1.15 * len(right))
 
 
-def _panel_text(layer: int, right_beyond: float, wrong_beyond: float) -> str:
+def _panel_text(words: Contrasted, layer: int, right_beyond: float, wrong_beyond: float) -> str:
     name = f"layer {layer + 1}"
     if max(right_beyond, wrong_beyond) < _TOLD_BEYOND:
         return name
-    return f"{name}\nfurther right: {right_beyond:.1f} % of right,\n{wrong_beyond:.1f} % of wrong labels"
+    return f"{name}\nfurther right: {right_beyond:.1f} % of {words.of_right},\n{wrong_beyond:.1f} % of {words.of_wrong}"
+
+
+def iterations(right: np.ndarray, wrong: np.ndarray, note: str = "") -> dict[str, bytes]:
+    """Mean goodness over threshold with right and wrong labels, (n_layers, n_iterations), a panel a layer."""
+    numbers = np.arange(1, right.shape[1] + 1)
+
+    def paint(figure: Figure, dress: Dress) -> None:
+        panels: Any = figure.subplots(len(right), 1, sharex=True, squeeze=False)
+        for layer, axes in enumerate(panels[:, 0]):
+            axes.plot(numbers, right[layer], "o-", color=dress.first, markersize=4, label="right label")
+            axes.plot(numbers, wrong[layer], "o--", color=dress.second, markersize=4, label="wrong labels")
+            axes.axhline(1, color=dress.ink, linewidth=0.9, label="threshold")
+            axes.text(0.01, 0.93, f"layer {layer + 1}", transform=axes.transAxes, va="top", fontsize=8)
+            axes.margins(y=0.3)
+            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        panels[-1, 0].set_xlabel("iteration")
+        if note:
+            panels[0, 0].set_title(note, fontsize=8, loc="left")
+        figure.supylabel("mean goodness / threshold", fontsize=9, color=dress.quiet)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=dress.ink
+        )
+
+    return themed(paint, _WIDTH, 0.7 + 1.4 * len(right))
 
 
 @dataclass(frozen=True)
@@ -194,12 +242,17 @@ def against_paper(rows: list[Compared], axis: str) -> dict[str, bytes]:
 
 
 def fields(weights: np.ndarray) -> bytes:
-    """First-layer fields (n, height, width), 128 for 0, as one PNG; what lies between them is transparent."""
+    """First-layer fields (n, height, width), 128 for 0, as `images`."""
     # A few pixels, those of the label above all, have weights so large that next to them no others could be seen.
     deviation = weights.astype(float) - 128
     range_of_each = np.percentile(np.abs(deviation), _FIELD_PERCENTILE, axis=(1, 2), keepdims=True)
     weights = np.round(128 + 127 * np.clip(deviation / np.maximum(range_of_each, 1), -1, 1)).astype(np.uint8)
-    grey, covered = field_grid(weights), field_grid(np.full_like(weights, 255))
+    return images(weights)
+
+
+def images(shown: np.ndarray) -> bytes:
+    """Images (n, height, width) of bytes as one PNG; what lies between them is transparent."""
+    grey, covered = field_grid(shown), field_grid(np.full_like(shown, 255))
     picture = np.stack([grey, grey, grey, covered], axis=-1)
     picture = picture.repeat(_FIELD_SCALE, axis=0).repeat(_FIELD_SCALE, axis=1)
     file = io.BytesIO()
@@ -208,7 +261,7 @@ def fields(weights: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def fields_size(weights: np.ndarray) -> tuple[int, int]:
-    """Width and height of what `fields` draws, in pixels."""
-    height, width = field_grid(weights).shape
+def images_size(shown: np.ndarray) -> tuple[int, int]:
+    """Width and height of what `images` and `fields` draw, in pixels."""
+    height, width = field_grid(shown).shape
     return _FIELD_SCALE * width, _FIELD_SCALE * height

@@ -41,12 +41,14 @@ class TablePictures:
     against_paper: Picture | None
     curves: list[Picture] = field(default_factory=list)
     goodness: list[Picture] = field(default_factory=list)
+    iterations: list[Picture] = field(default_factory=list)
+    hybrids: list[Picture] = field(default_factory=list)
     fields: list[Picture] = field(default_factory=list)
 
     @property
     def all(self) -> list[Picture]:
         first = [] if self.against_paper is None else [self.against_paper]
-        return [*first, *self.curves, *self.goodness, *self.fields]
+        return [*first, *self.curves, *self.goodness, *self.iterations, *self.hybrids, *self.fields]
 
 
 def of_table(table: TableResult) -> TablePictures:
@@ -61,8 +63,10 @@ def of_table(table: TableResult) -> TablePictures:
     return TablePictures(
         against_paper=_against_paper(table),
         curves=[_curve(name, row, group, found, limits) for row, group, found in curves],
-        goodness=[one for row, group, run in pictures if (one := _goodness(name, row, group, run)) is not None],
-        fields=[one for row, group, run in pictures if (one := _fields(name, row, group, run)) is not None],
+        goodness=[one for found in pictures if (one := _goodness(name, *found)) is not None],
+        iterations=[one for found in pictures if (one := _iterations(name, *found)) is not None],
+        hybrids=[one for found in pictures if (one := _hybrids(name, *found)) is not None],
+        fields=[one for found in pictures if (one := _fields(name, *found)) is not None],
     )
 
 
@@ -127,23 +131,43 @@ def _at(curve: pd.DataFrame, place: int) -> str:
 
 def _goodness(table: str, row: RowResult, group: Group, run: Run) -> Picture | None:
     arrays = run.pictures
+    of_labels = "goodness_right" in arrays
+    words = draw.LABELS if of_labels else draw.IMAGES
     try:
-        right, wrong, edges = (arrays[f"goodness_{part}"] for part in ("right", "wrong", "edges"))
+        names = ("right", "wrong") if of_labels else ("positive", "negative")
+        right, wrong, edges = (arrays[f"goodness_{part}"] for part in (*names, "edges"))
     except KeyError:
         return None
     if right.ndim != 2 or right.shape != wrong.shape or right.shape[1] != len(edges):
         return None
     above = [_share_above(counts, edges) for counts in (right, wrong)]
     said = [
-        f"layer {layer + 1}: {100 * of_right:.0f} % of right and {100 * of_wrong:.0f} % of wrong labels"
+        f"layer {layer + 1}: {100 * of_right:.0f} % of {words.of_right} and {100 * of_wrong:.0f} % of {words.of_wrong}"
         for layer, (of_right, of_wrong) in enumerate(zip(*above, strict=True))
     ]
     return _svg(
         f"{table}-{row.spec.name}-goodness",
-        draw.goodness(right, wrong, edges, text.kind(group)),
+        draw.goodness(right, wrong, edges, words, text.kind(group)),
         title=row.spec.label,
         caption=_caption(group, f"Seed {run.record.seed}, the first 1,000 test images"),
-        alt=f"Goodness of right and wrong labels in each layer. Above the threshold are, {'; '.join(said)}.",
+        alt=f"Goodness of {words.right} and {words.wrong} in each layer. Above the threshold are, {'; '.join(said)}.",
+    )
+
+
+def _iterations(table: str, row: RowResult, group: Group, run: Run) -> Picture | None:
+    right, wrong = (run.pictures.get(f"iterations_{part}") for part in ("right", "wrong"))
+    if right is None or wrong is None or right.ndim != 2 or right.shape != wrong.shape or not right.size:
+        return None
+    said = [
+        f"layer {layer + 1}: {of_right[-1]:.2f} with the right and {of_wrong[-1]:.2f} with a wrong label"
+        for layer, (of_right, of_wrong) in enumerate(zip(right, wrong, strict=True))
+    ]
+    return _svg(
+        f"{table}-{row.spec.name}-iterations",
+        draw.iterations(right, wrong, text.kind(group)),
+        title=row.spec.label,
+        caption=_caption(group, f"Seed {run.record.seed}, the first 1,000 test images"),
+        alt=f"Mean goodness over threshold by iteration. At the last one, {'; '.join(said)}.",
     )
 
 
@@ -154,20 +178,42 @@ def _share_above(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _fields(table: str, row: RowResult, group: Group, run: Run) -> Picture | None:
-    weights = run.pictures.get("first_layer_fields")
-    if weights is None or weights.ndim != 3 or weights.dtype != np.uint8 or not weights.size:
+    weights = _bytes(run, "first_layer_fields")
+    if weights is None:
         return None
-    file = f"{table}-{row.spec.name}-fields.png"
-    width, height = draw.fields_size(weights)
-    return Picture(
-        file,
-        {file: draw.fields(weights)},
+    return _png(
+        f"{table}-{row.spec.name}-fields",
+        draw.fields(weights),
+        draw.images_size(weights),
         title=row.spec.label,
         caption=_caption(group, f"Seed {run.record.seed}"),
         alt=f"Weights of the first {len(weights)} units of the first hidden layer as images, {row.spec.label}.",
-        width=width,
-        height=height,
     )
+
+
+def _hybrids(table: str, row: RowResult, group: Group, run: Run) -> Picture | None:
+    hybrids = _bytes(run, "hybrid_images")
+    if hybrids is None:
+        return None
+    return _png(
+        f"{table}-{row.spec.name}-hybrids",
+        draw.images(hybrids),
+        draw.images_size(hybrids),
+        title=row.spec.label,
+        caption=_caption(group, "Made from the first test images"),
+        alt=f"{len(hybrids)} hybrid images, each of two digits with a mask between them, {row.spec.label}.",
+    )
+
+
+def _bytes(run: Run, name: str) -> np.ndarray | None:
+    """An array of images as bytes (n, height, width), if that is what the run keeps by this name."""
+    found = run.pictures.get(name)
+    usable = found is not None and found.ndim == 3 and found.dtype == np.uint8 and found.size > 0
+    return found if usable else None
+
+
+def _png(name: str, drawn: bytes, size: tuple[int, int], **words: str) -> Picture:
+    return Picture(f"{name}.png", {f"{name}.png": drawn}, width=size[0], height=size[1], **words)
 
 
 def _first_with_pictures(group: Group) -> Run | None:

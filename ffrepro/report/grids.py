@@ -7,6 +7,7 @@ from ffrepro.report import text
 from ffrepro.report.compare import Group, Summary, TableResult
 
 _SINGLE = re.compile(r"error_(\w+?)_layer_(\d+)")
+_ITERATIONS = re.compile(r"test_error_goodness_iterations?_(\d+)(?:_to_(\d+))?")
 _PREFIX = re.compile(r"error_(\w+?)_layers_(\d+)_to_(\d+)")
 
 
@@ -21,13 +22,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """`bands` are headers over several columns: their text and how many they span."""
+    """`bands` are headers over several columns: their text and how many they span. `first` heads the labels."""
 
     caption: str
     note: str
     bands: tuple[tuple[str, int], ...]
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    first: str = "Row"
 
 
 def other_figures(table: TableResult) -> Grid | None:
@@ -54,15 +56,54 @@ def other_figures(table: TableResult) -> Grid | None:
     return Grid("Both tests, training and validation", " ".join(notes), (), columns, tuple(lines))
 
 
-def by_layer(table: TableResult) -> list[Grid]:
-    """Test errors of every single layer and of every prefix of layers, a grid for each of the two tests."""
+def by_part(table: TableResult) -> list[Grid]:
+    """Test errors by which layers are counted, a grid for each of the two tests, and by which iterations are."""
     rows = _with_results(table)
     grids = []
     for test in ("goodness", "softmax"):
         kept = [(label, group) for label, group in rows if layer_errors("test", test, group.summaries)]
         if kept:
             grids.append(_layer_grid(test, kept))
-    return grids
+    iterations = by_iteration(table)
+    return grids if iterations is None else [*grids, iterations]
+
+
+def by_iteration(table: TableResult) -> Grid | None:
+    """Test errors of the rows whose goodness is that of several iterations, by which of them are counted."""
+    rows = [(label, group, errors) for label, group in _with_results(table) if (errors := _iteration_errors(group))]
+    if not rows:
+        return None
+    spans = sorted({span for _, _, errors in rows for span in errors}, key=singles_first)
+    singles = sum(first == last for first, last in spans)
+    lines = [
+        Line(
+            label,
+            text.kinds(group),
+            (
+                *(text.number(errors[span].mean) if span in errors else text.NONE for span in spans),
+                text.number(_mean(group, "test_error_goodness")),
+            ),
+        )
+        for label, group, errors in rows
+    ]
+    bands = [("A single iteration", singles), ("Several iterations", len(spans) - singles), ("The test", 1)]
+    return Grid(
+        caption="Test error by iteration",
+        note="The label with the highest goodness wins, summed over all layers and the iterations named. "
+        "Mean over seeds, in %.",
+        bands=tuple(band for band in bands if band[1]),
+        columns=(*(str(first) if first == last else f"{first}–{last}" for first, last in spans), "as tested"),
+        lines=tuple(lines),
+    )
+
+
+def _iteration_errors(group: Group) -> dict[tuple[int, int], Summary]:
+    found = ((_ITERATIONS.fullmatch(name), summary) for name, summary in group.summaries.items())
+    return {(int(match[1]), int(match[2] or match[1])): summary for match, summary in found if match}
+
+
+def _mean(group: Group, name: str) -> float | None:
+    return group.summaries[name].mean if name in group.summaries else None
 
 
 def layer_errors(split: str, test: str, summaries: dict[str, Summary]) -> dict[tuple[int, int], Summary]:
@@ -91,11 +132,11 @@ def _layer_grid(test: str, rows: list[tuple[str, Group]]) -> Grid:
     lines = []
     for (label, group), found in zip(rows, errors, strict=True):
         cells = [text.number(found[span].mean) if span in found else text.NONE for span in (*singles, *prefixes)]
-        whole = group.summaries.get(f"test_error_{test}")
-        lines.append(Line(label, text.kinds(group), (*cells, text.number(whole.mean if whole else None))))
+        lines.append(Line(label, text.kinds(group), (*cells, text.number(_mean(group, f"test_error_{test}")))))
     what = {
         "goodness": "The label with the highest goodness wins, summed over the layers named.",
-        "softmax": "A softmax reads the normalised activities of the layers named; the image has the neutral label.",
+        "softmax": "A softmax reads the normalised activities of the layers named; the image has the neutral label, "
+        "or none.",
     }[test]
     bands = [("A single layer", len(singles)), ("Several layers", len(prefixes)), ("The net", 1)]
     return Grid(

@@ -12,7 +12,7 @@ from ffrepro.report import text
 from ffrepro.report.compare import Group, TableResult, Verdict, summarize
 from ffrepro.report.draw import LOWEST_ERROR
 from ffrepro.report.figures import TablePictures
-from ffrepro.report.grids import by_layer, layer_errors, other_figures, singles_first
+from ffrepro.report.grids import Grid, by_part, layer_errors, other_figures, singles_first
 from ffrepro.report.load import Run, Unreadable
 
 # The first line of the Markdown twin; a README without it is somebody's own and stays.
@@ -35,6 +35,7 @@ class TableView:
 
     result: TableResult
     pictures: TablePictures
+    ablations: tuple[Grid, ...]
 
     @property
     def name(self) -> str:
@@ -80,7 +81,7 @@ def render(report: Report) -> dict[str, bytes]:
         page = html.get_template("table.html")
         pages[f"{view.name}.html"] = page.render(
             **shared, view=view, table=view.result, root="", figures=other_figures(view.result),
-            layers=by_layer(view.result),
+            parts=by_part(view.result),
         )  # fmt: skip
     for plain in report.plain:
         pages[f"{plain.name}.html"] = html.get_template("plain.html").render(**shared, view=plain, root="")
@@ -93,7 +94,7 @@ def render(report: Report) -> dict[str, bytes]:
         for picture in view.pictures.all:
             for name, content in picture.files.items():
                 files[f"figures/{name}"] = files[f"report/figures/{name}"] = content
-    grids = {view.name: (other_figures(view.result), by_layer(view.result)) for view in report.tables}
+    grids = {view.name: (other_figures(view.result), by_part(view.result)) for view in report.tables}
     files["README.md"] = markdown.get_template("README.md").render(**shared, MADE_BY=MADE_BY, grids=grids).encode()
     return dict(sorted(files.items()))
 

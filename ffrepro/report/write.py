@@ -9,6 +9,7 @@ from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.report import figures
+from ffrepro.report.ablations import ablations
 from ffrepro.report.compare import compare, group
 from ffrepro.report.load import Run, load_runs
 from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary
@@ -59,7 +60,7 @@ def assemble(results: Path, specs: list[Table]) -> Report:
     tables = []
     for spec in specs:
         result = compare(spec, by_table.pop(spec.name, []))
-        tables.append(TableView(result, figures.of_table(result)))
+        tables.append(TableView(result, figures.of_table(result), tuple(ablations(spec, runs))))
     plain = [
         PlainView(name, tuple(one for groups in group(of_table).values() for one in groups))
         for name, of_table in sorted(by_table.items())

@@ -138,5 +138,5 @@ def test_a_cut_run_goes_on_as_if_uncut(tmp_path: Path) -> None:
 def test_pictures_are_the_fields_of_the_first_layer() -> None:
     algorithm = make()
     fields = algorithm.pictures(algorithm.train)["first_layer_fields"]
-    assert fields.shape == (30, 60)
-    np.testing.assert_allclose(fields, algorithm.weights[0].detach().numpy(), rtol=1e-6)
+    assert fields.shape == (30, 1, 60)
+    np.testing.assert_allclose(fields[:, 0], algorithm.weights[0].detach().numpy(), rtol=1e-6)

@@ -21,12 +21,14 @@ from ffrepro.goodness import (
     SumOfActivities,
     SumOfSquares,
 )
+from ffrepro.layers import forward
 from ffrepro.negatives import embed_label
 from ffrepro.schedule import HoldThenLinear
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
     "reshuffle": True,
+    "jitter": None,
     "learning_rate": 0.01,
     "momentum": 0.9,
     "weight_cost": 0.001,
@@ -122,7 +124,7 @@ class InNumpy:
 
 def test_minibatches_follow_the_released_code(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = make()
-    reference = InNumpy([layer.weight.numpy() for layer in algorithm.layers])
+    reference = InNumpy([layer.connections.weight.numpy() for layer in algorithm.layers])
     draws = np.random.default_rng(0)
     for step in range(5):
         part = slice(20 * step, 20 * step + 20)
@@ -135,11 +137,11 @@ def test_minibatches_follow_the_released_code(monkeypatch: pytest.MonkeyPatch) -
         algorithm.minibatch(images, targets, gain=0.7)
         reference.minibatch(images.numpy(), targets.numpy(), wrong, gain=0.7)
     for k, layer in enumerate(algorithm.layers):
-        np.testing.assert_allclose(layer.weight, reference.W[k], rtol=0, atol=1e-10)
-        np.testing.assert_allclose(layer.bias, reference.b[k], rtol=0, atol=1e-10)
-        np.testing.assert_allclose(algorithm.running_means[k], reference.m[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(layer.connections.weight, reference.W[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(layer.connections.bias, reference.b[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(algorithm.layers[k].running_mean, reference.m[k], rtol=0, atol=1e-10)
     for k in range(2):
-        np.testing.assert_allclose(algorithm.heads[k], reference.U[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(algorithm.softmax.weights[k], reference.U[k], rtol=0, atol=1e-10)
     assert np.abs(reference.U[0]).max() > 1e-3  # the comparison is of something
 
 
@@ -147,9 +149,9 @@ def test_wrong_labels_are_drawn_from_the_softmax_of_the_old_heads(monkeypatch: p
     algorithm = make()
     algorithm.train_epoch(1)
     images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
-    reference = InNumpy([layer.weight.numpy() for layer in algorithm.layers])
-    reference.b = [layer.bias.numpy().copy() for layer in algorithm.layers]
-    reference.U = [head.numpy().copy() for head in algorithm.heads]
+    reference = InNumpy([layer.connections.weight.numpy() for layer in algorithm.layers])
+    reference.b = [layer.connections.bias.numpy().copy() for layer in algorithm.layers]
+    reference.U = [head.numpy().copy() for head in algorithm.softmax.weights]
     seen = []
 
     def spy(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -172,7 +174,7 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
     wrong = (targets + 3) % 10
     monkeypatch.setattr("ffrepro.algorithm.ff_supervised.sample_wrong_label", lambda *_: wrong)
 
-    weights = [layer.weight.clone().requires_grad_() for layer in algorithm.layers]
+    weights = [layer.connections.weight.clone().requires_grad_() for layer in algorithm.layers]
     objective = torch.zeros((), dtype=torch.float64)
     for label, sign in ((targets, 1.0), (wrong, -1.0)):
         below = embed_label(images, one_hot(label, 10))
@@ -184,11 +186,11 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
             below = activities
     objective.backward()  # type: ignore[no-untyped-call]
 
-    before = [layer.weight.clone() for layer in algorithm.layers]
+    before = [layer.connections.weight.clone() for layer in algorithm.layers]
     algorithm.minibatch(images, targets, gain=1.0)
     for layer, old, weight in zip(algorithm.layers, before, weights, strict=True):
         assert weight.grad is not None
-        torch.testing.assert_close(layer.weight - old, 0.5 * weight.grad, rtol=0, atol=1e-10)
+        torch.testing.assert_close(layer.connections.weight - old, 0.5 * weight.grad, rtol=0, atol=1e-10)
         assert weight.grad.abs().max() > 1e-6
 
 
@@ -199,9 +201,9 @@ def weights_after_a_minibatch(**thresholds: float) -> list[torch.Tensor]:
     """All layers' weights after one update; `layer_2=…` and the like move that layer's threshold."""
     algorithm = make()
     for k in range(3):
-        algorithm.thresholds[k] *= thresholds.get(f"layer_{k + 1}", 1.0)
+        algorithm.layers[k].threshold *= thresholds.get(f"layer_{k + 1}", 1.0)
     algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
-    return [layer.weight for layer in algorithm.layers]
+    return [layer.connections.weight for layer in algorithm.layers]
 
 
 @pytest.mark.parametrize("moved", [1, 2, 3])
@@ -215,9 +217,9 @@ def test_what_the_softmax_wants_reaches_no_layer() -> None:
     usual, fast = make(negative_labels="uniform"), make(negative_labels="uniform", head_learning_rate=10.0)
     for algorithm in (usual, fast):
         algorithm.train_epoch(1)
-    assert not torch.equal(usual.heads[0], fast.heads[0])
+    assert not torch.equal(usual.softmax.weights[0], fast.softmax.weights[0])
     for mine, other in zip(usual.layers, fast.layers, strict=True):
-        assert torch.equal(mine.weight, other.weight)
+        assert torch.equal(mine.connections.weight, other.connections.weight)
 
 
 def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +233,8 @@ def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.enable_grad():
         algorithm.train_epoch(1)
     for layer in algorithm.layers:
-        assert not layer.weight.requires_grad
-        assert layer.weight.grad_fn is None
+        assert not layer.connections.weight.requires_grad
+        assert layer.connections.weight.grad_fn is None
 
 
 # Slips seen in other implementations ---------------------------------------------------------------
@@ -265,10 +267,10 @@ def test_the_peer_term_has_its_full_strength_in_a_wide_layer_and_revives_dead_un
     # As the gradient of a mean of squares over 1000 units it would be 500 times weaker, over a batch still more.
     algorithm = make(widths=(1000, 20), weight_cost=0.0)
     layer = algorithm.layers[0]
-    layer.weight[:, 7] = -1.0  # images are not negative: this unit is dead
-    layer.weight[:, 8:] *= 0.01  # the others barely live, so that their means stay about 0
-    layer.weight[:, :7] = 1.0
-    before = layer.weight.clone()
+    layer.connections.weight[:, 7] = -1.0  # images are not negative: this unit is dead
+    layer.connections.weight[:, 8:] *= 0.01  # the others barely live, so that their means stay about 0
+    layer.connections.weight[:, :7] = 1.0
+    before = layer.connections.weight.clone()
     images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
     algorithm.minibatch(images, targets, gain=1.0)
 
@@ -280,8 +282,9 @@ def test_the_peer_term_has_its_full_strength_in_a_wide_layer_and_revives_dead_un
     pull = 0.03 * (means.mean() - 0.45)
     assert pull > 5e-4
     # The learning rate times 1 - μ, and no further factor.
-    assert layer.bias[7].item() == pytest.approx(0.01 * 0.1 * pull.item(), rel=1e-9)
-    torch.testing.assert_close(layer.weight[:, 7] - before[:, 7], 0.001 * pull * below.mean(0), rtol=1e-9, atol=1e-15)
+    assert layer.connections.bias[7].item() == pytest.approx(0.01 * 0.1 * pull.item(), rel=1e-9)
+    change = layer.connections.weight[:, 7] - before[:, 7]
+    torch.testing.assert_close(change, 0.001 * pull * below.mean(0), rtol=1e-9, atol=1e-15)
 
 
 def test_the_softmax_weights_are_trained_and_learn() -> None:
@@ -289,8 +292,8 @@ def test_the_softmax_weights_are_trained_and_learn() -> None:
     assert algorithm.monitor(algorithm.train)["error_softmax"] > 80  # they start at 0: no class is preferred
     for epoch in range(1, 7):
         algorithm.train_epoch(epoch)
-    assert len(algorithm.heads) == 2
-    for head in algorithm.heads:
+    assert len(algorithm.softmax.weights) == 2
+    for head in algorithm.softmax.weights:
         assert head.abs().max() > 1e-3
     assert algorithm.monitor(algorithm.train)["error_softmax"] < 20
 
@@ -298,12 +301,12 @@ def test_the_softmax_weights_are_trained_and_learn() -> None:
 def test_every_layer_learns_from_the_first_minibatch() -> None:
     # Where activities are cut from their own weights, nothing trains.
     algorithm = make(weight_cost=0.0, peer_normalization=0.0)
-    before = [layer.weight.clone() for layer in algorithm.layers]
+    before = [layer.connections.weight.clone() for layer in algorithm.layers]
     algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
     for layer, old in zip(algorithm.layers, before, strict=True):
-        changed = (layer.weight != old).double().mean()
+        changed = (layer.connections.weight != old).double().mean()
         assert changed > 0.5
-        assert layer.bias.abs().max() > 0
+        assert layer.connections.bias.abs().max() > 0
 
 
 def test_training_separates_right_from_wrong_labels() -> None:
@@ -346,7 +349,7 @@ def test_the_presets_learning_rate_leaves_most_units_alive() -> None:
         )
     )
     algorithm.train_epoch(1)
-    activities, _ = algorithm.forward(embed_label(split.inputs[:300], one_hot(targets[:300], 10)))
+    activities, _ = forward(algorithm.layers, embed_label(split.inputs[:300], one_hot(targets[:300], 10)))
     for y in activities:
         assert (y.max(0).values == 0).float().mean() < 0.5
 
@@ -371,7 +374,7 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
             below, found = torch.cat([label.double(), image[10:]]), []
             for layer in algorithm.layers:
                 below = below / below.square().mean().sqrt()
-                below = (below @ layer.weight + layer.bias).relu()
+                below = (below @ layer.connections.weight + layer.connections.bias).relu()
                 found.append(below)
             return found
 
@@ -380,7 +383,8 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
         for k in range(3):
             wrong_single[k] += table[:, k].argmax() != target
         neutral = activities(torch.full((10,), 0.1, dtype=torch.float64))[first:]
-        logits = sum(y / y.square().mean().sqrt() @ head for y, head in zip(neutral, algorithm.heads, strict=True))
+        heads = algorithm.softmax.weights
+        logits = sum(y / y.square().mean().sqrt() @ head for y, head in zip(neutral, heads, strict=True))
         assert isinstance(logits, torch.Tensor)
         wrong_softmax += int(logits.argmax()) != target
     metrics = algorithm.evaluate(split)
@@ -405,8 +409,10 @@ def test_pictures_are_over_the_threshold_and_part_right_from_wrong() -> None:
     algorithm = make()
     split = algorithm.train.first(30)
     pictures = algorithm.pictures(split)
-    assert pictures["first_layer_fields"].shape == (30, 40)
-    np.testing.assert_allclose(pictures["first_layer_fields"][3], algorithm.layers[0].weight[:, 3], rtol=1e-6)
+    assert pictures["first_layer_fields"].shape == (30, 5, 8)
+    np.testing.assert_allclose(
+        pictures["first_layer_fields"][3], algorithm.layers[0].connections.weight[:, 3].view(5, 8), rtol=1e-6
+    )
     assert pictures["goodness_right"].shape == (3, 30)
     assert pictures["goodness_wrong"].shape == (3, 270)
     goodness = algorithm.goodness_of_labels(split)
@@ -460,15 +466,15 @@ def test_thresholds_are_theta_times_the_goodness_of_ones_and_stay() -> None:
     for goodness, expected in ((SumOfSquares(), [60.0, 50.0, 40.0]), (MinusSumOfSquares(), [-60.0, -50.0, -40.0])):
         algorithm = make(goodness, threshold=2.0)
         algorithm.train_epoch(1)
-        assert [threshold.item() for threshold in algorithm.thresholds] == expected
+        assert [layer.threshold.item() for layer in algorithm.layers] == expected
 
 
 def test_a_threshold_that_learns_rises_where_negative_data_pass_it() -> None:
     algorithm = make(threshold_learning_rate=0.5)
-    for threshold in algorithm.thresholds:
+    for threshold in [layer.threshold for layer in algorithm.layers]:
         threshold.fill_(-1000.0)  # everything passes: p⁺ = p⁻ = 1
     algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=0.5)
-    assert [threshold.item() for threshold in algorithm.thresholds] == pytest.approx([-999.75] * 3)
+    assert [layer.threshold.item() for layer in algorithm.layers] == pytest.approx([-999.75] * 3)
 
 
 @pytest.mark.parametrize("negative_labels", ["sampled", "uniform"])
@@ -483,9 +489,9 @@ def test_a_cut_run_goes_on_as_if_uncut(negative_labels: str, tmp_path: Path) -> 
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
     for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        assert torch.equal(mine.weight, other.weight)
-    assert all(torch.equal(a, b) for a, b in zip(resumed.heads, uncut.heads, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(resumed.thresholds, uncut.thresholds, strict=True))
+        assert torch.equal(mine.connections.weight, other.connections.weight)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, uncut.softmax.weights, strict=True))
+    assert all(torch.equal(a.threshold, b.threshold) for a, b in zip(resumed.layers, uncut.layers, strict=True))
 
 
 def test_a_seed_decides_everything() -> None:

@@ -4,22 +4,25 @@ import pytest
 import torch
 
 from ffrepro.architecture.mlp import Mlp
+from ffrepro.connections import Dense
 from ffrepro.errors import UserError
-from ffrepro.layers import Dense
 
 
-def build(widths: list[int], init_gain: float = 1.0, n_inputs: int = 784, seed: int = 0) -> list[Dense]:
+def build(
+    widths: list[int], init_gain: float = 1.0, image_shape: tuple[int, int] = (28, 28), seed: int = 0, top: int = 0
+) -> list[Dense]:
     return Mlp(widths, init_gain).build(
-        n_inputs,
+        image_shape,
         torch.Generator().manual_seed(seed),
         device=torch.device("cpu"),
         products=torch.float32,
         state=torch.float32,
+        top=top,
     )
 
 
 def test_layers_fit_each_other_and_their_biases_are_0() -> None:
-    layers = build([30, 20, 10], n_inputs=40)
+    layers = build([30, 20, 10], image_shape=(5, 8))
     assert [tuple(layer.weight.shape) for layer in layers] == [(40, 30), (30, 20), (20, 10)]
     assert all(torch.equal(layer.bias, torch.zeros(layer.width)) for layer in layers)
 
@@ -45,3 +48,8 @@ def test_a_seed_gives_one_net() -> None:
 def test_impossible_widths_are_named(widths: list[int]) -> None:
     with pytest.raises(UserError, match=r"architecture\.widths is \["):
         Mlp(widths, 1.0)
+
+
+def test_with_units_on_top_every_layer_sees_the_one_above_it() -> None:
+    layers = build([30, 20, 10], image_shape=(5, 8), top=4)
+    assert [tuple(layer.weight.shape) for layer in layers] == [(40 + 20, 30), (30 + 10, 20), (20 + 4, 10)]

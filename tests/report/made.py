@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ffrepro.record import SCHEMA, Record, Status, write_pictures
-from ffrepro.table import Row, Table
+from ffrepro.table import Ablation, Row, Table
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,6 +31,10 @@ def made_table() -> Table:
             row("stand_in", "A quick run on stand-in data", 1.50, "S", (1.40, 1.60)),
             row("broken", "All seeds diverged", 1.50, "S", (1.40, 1.60)),
             row("never", "Never run", 1.50, "S", (1.40, 1.60)),
+        ],
+        ablations=[
+            Ablation("blurs", "How often a mask is blurred", "algorithm.blurs"),
+            Ablation("never", "A choice that was not tried", "algorithm.never"),
         ],
     )
 
@@ -122,6 +126,26 @@ def write_made_pictures(record_path: Path) -> None:
     )
 
 
+def write_pictures_without_labels(record_path: Path) -> None:
+    """What an unsupervised net of local fields and a recurrent net leave, in one."""
+    y, x = np.mgrid[-1:1:28j, -1:1:28j]
+    hybrids = np.stack([255 * ((x * np.cos(k) + y * np.sin(k)) > 0) for k in range(6)]).astype(np.uint8)
+    positive, negative = (np.roll(np.eye(2, 61, dtype=np.int32) * 100, shift, axis=1) for shift in (14, 5))
+    iterations = np.arange(1, 9, dtype=np.float32) / 8
+    write_pictures(
+        record_path.with_suffix(".npz"),
+        {
+            "first_layer_fields": (np.arange(300).reshape(3, 10, 10) % 256).astype(np.uint8),
+            "hybrid_images": hybrids,
+            "goodness_positive": positive,
+            "goodness_negative": negative,
+            "goodness_edges": np.linspace(0, 6, 61).astype(np.float32),
+            "iterations_right": np.stack([0.5 + iterations, 0.8 + iterations]),
+            "iterations_wrong": np.stack([0.5 + 0 * iterations, 0.8 - iterations / 2]),
+        },
+    )
+
+
 def write_made_records(results: Path) -> None:
     """All cases: the rows of `made_table`, a record of no row, sweeps, and files that are no records."""
     first = write(results, made_record("same", 0, 1.35))
@@ -131,7 +155,12 @@ def write_made_records(results: Path) -> None:
     write(results, made_record("same", 0, 9.0, budget="quick"))
     write(results, made_record("same", 0, 30.0, budget="smoke"))
     for seed, error in enumerate((1.70, 1.80, 1.75)):
-        write(results, made_record("lower", seed, error, precision="bf16" if seed else "fp32", dirty=seed == 2))
+        made = made_record("lower", seed, error, precision="bf16" if seed else "fp32", dirty=seed == 2)
+        spans = {"iteration_1": 4.0, "iteration_2": 3.0, "iterations_1_to_2": 2.5 + seed}
+        made.metrics.update({f"test_error_goodness_{name}": more for name, more in spans.items()})
+        path = write(results, made)
+        if seed == 0:
+            write_pictures_without_labels(path)
     for seed, error in enumerate((1.20, 1.30)):
         write(results, made_record("higher", seed, error))
     write(results, made_record("higher", 2, status="diverged", error="a metric is not finite after epoch 3"))
@@ -142,5 +171,11 @@ def write_made_records(results: Path) -> None:
     for seed, error in enumerate((2.0, 2.5)):
         sweep = made_record("same-algorithm.threshold=2-ab12cd34", seed, error, table="sweeps", budget="quick")
         write(results, sweep)
+    for value, seed, error in (("12", 0, 1.5), ("3", 0, 2.0), ("3", 1, 2.2)):
+        name = f"algorithm.blurs={value}"
+        ablated = made_record(f"blurs-{name}-ab12cd34", seed, error, table="sweeps")
+        ablated.overrides[:] = [name, f"seed={seed}", "experiment=ablation/blurs"]
+        ablated.metrics["validation_error"] = error + 0.1
+        write(results, ablated)
     (results / "runs/table9/same/paper-seed7.json").write_text('{"schema": 1, "sta')
     (results / "runs/table9/same/.paper-seed8.json").write_text("being written")

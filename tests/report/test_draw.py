@@ -31,6 +31,6 @@ def test_fields_are_drawn_with_what_lies_between_them_left_open() -> None:
 
     assert png.startswith(b"\x89PNG")
     # Two fields side by side, two rows, a line around each; every pixel twice as large.
-    assert draw.fields_size(weights) == (2 * (2 * 6 + 1), 2 * (2 * 5 + 1))
+    assert draw.images_size(weights) == (2 * (2 * 6 + 1), 2 * (2 * 5 + 1))
     assert int.from_bytes(png[16:20]) == 26
     assert int.from_bytes(png[20:24]) == 22

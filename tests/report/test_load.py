@@ -12,7 +12,7 @@ from tests.report.made import made_record, write
 def test_records_are_sorted_and_files_being_written_are_not_looked_at(results: Path) -> None:
     runs, unreadable = load_runs(results)
 
-    assert [run.name for run in runs][:3] == ["sweeps-same-algorithm.threshold=2-ab12cd34-quick-seed0",
+    assert [run.name for run in runs][3:6] == ["sweeps-same-algorithm.threshold=2-ab12cd34-quick-seed0",
         "sweeps-same-algorithm.threshold=2-ab12cd34-quick-seed1", "table9-broken-paper-seed0"]  # fmt: skip
     assert [one.path for one in unreadable] == ["runs/table9/same/paper-seed7.json"]
     assert str(results) not in unreadable[0].reason

@@ -1,0 +1,282 @@
+"""Recurrent Forward-Forward: the image below, the label above, and layers that see both neighbours.
+
+Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.4. A static image is a video of equal
+frames: the states start from one bottom-up pass, and then all layers change at once, each driven by the normalised
+states of the layers above and below it at the step before. What a layer learns is what every Forward-Forward layer
+learns, at each iteration; the minibatch update is that of the released code for the supervised nets.
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ffrepro.algorithm import Metrics, Setting
+from ffrepro.architecture.mlp import Mlp
+from ffrepro.dataset import Split
+from ffrepro.errors import UserError
+from ffrepro.evaluate import ROWS, chunks, error_percent
+from ffrepro.graphs import total
+from ffrepro.layers import HiddenLayer, Softmax, goodness_over_threshold, normalize
+from ffrepro.negatives import sample_wrong_label
+from ffrepro.pictures import fields
+from ffrepro.schedule import batches
+
+
+class FFRecurrent:
+    """The algorithm and its hyperparameters, in the units of the released code.
+
+    Args:
+        batch_size: images in a minibatch; a remainder is left out of the epoch.
+        reshuffle: draw new minibatches each epoch.
+        iterations: after the bottom-up pass.
+        damping: the old state's share of a new state. One talk has the two shares the other way round: 0.7.
+        first_tested: the first iteration, from 1, whose goodness the test counts.
+        last_tested: the last one.
+        learning_rate: of the hidden layers, on half of the goodness's derivative.
+        momentum: v ← μ v + (1-μ) gradient, for all weights.
+        weight_cost: decay of the hidden weights, inside the learning rate.
+        peer_normalization: λ, the pull of each unit's mean activity to the mean of its layer.
+        threshold: θ; a layer's threshold is θ times its goodness when all its activities are 1.
+        head_learning_rate: of the softmax on the bottom-up pass, which says which wrong labels are likely.
+        head_weight_cost: its decay, inside its learning rate.
+    """
+
+    training_passes: ClassVar[float] = 28.0  # two phases of eight iterations, with weights from above
+    test_passes: ClassVar[float] = 115.0  # for every label
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        reshuffle: bool,
+        iterations: int,
+        damping: float,
+        first_tested: int,
+        last_tested: int,
+        learning_rate: float,
+        momentum: float,
+        weight_cost: float,
+        peer_normalization: float,
+        threshold: float,
+        head_learning_rate: float,
+        head_weight_cost: float,
+    ) -> None:
+        if not 1 <= first_tested <= last_tested <= iterations:
+            raise UserError(
+                f"algorithm.first_tested is {first_tested} and algorithm.last_tested {last_tested}: expected "
+                f"1 to {iterations} (algorithm.iterations), in this order."
+            )
+        if not 0 <= damping < 1:
+            raise UserError(f"algorithm.damping is {damping}: expected 0 (no old state) to less than 1.")
+        self.batch_size = batch_size
+        self.reshuffle = reshuffle
+        self.iterations = iterations
+        self.damping = damping
+        self.first_tested = first_tested
+        self.last_tested = last_tested
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_cost = weight_cost
+        self.peer_normalization = peer_normalization
+        self.threshold = threshold
+        self.head_learning_rate = head_learning_rate
+        self.head_weight_cost = head_weight_cost
+
+    def begin(self, setting: Setting) -> None:
+        if not isinstance(setting.architecture, Mlp):
+            raise UserError("algorithm=ff_recurrent trains fully connected nets alone: expected architecture=mlp.")
+        self.train = setting.dataset.train
+        self.image_shape = setting.dataset.image_shape
+        self.n_classes = setting.dataset.n_classes
+        self.schedule = setting.schedule
+        self.device = setting.device
+        # Order and weights come from the CPU, so that they are the same on every device.
+        self.generator = torch.Generator().manual_seed(setting.seed)
+        self.label_generator = torch.Generator(setting.device).manual_seed(setting.seed)
+        self.connections = setting.architecture.build(
+            self.image_shape,
+            self.generator,
+            device=setting.device,
+            products=setting.products,
+            state=setting.state,
+            top=self.n_classes,
+        )
+        self.layers = [
+            HiddenLayer(
+                connections,
+                setting.goodness,
+                threshold=self.threshold,
+                momentum=self.momentum,
+                weight_cost=self.weight_cost,
+                peer_normalization=self.peer_normalization,
+            )
+            for connections in self.connections
+        ]
+        self.softmax = Softmax(
+            [connections.width for connections in self.connections],
+            self.n_classes,
+            like=self.connections[0].bias,
+            momentum=self.momentum,
+            weight_cost=self.head_weight_cost,
+        )
+
+    # Passes ---------------------------------------------------------------------------------------
+
+    def bottom_up(self, images: Tensor) -> list[Tensor]:
+        """The first states, (B, width) of each layer: driven from below alone."""
+        below, states = normalize(images), []
+        for connections in self.connections:
+            states.append(connections.product(below).add_(connections.bias).relu_())
+            below = normalize(states[-1])
+        return states
+
+    def iterate(
+        self, images: Tensor, labels: Tensor, states: list[Tensor]
+    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Run the net for its iterations, all layers at once.
+
+        Yields:
+            Of each iteration the activities (B, width) of each layer, before they are mixed with the old states, and
+            what each layer was given, (B, fan_in): the normalised states below it and above it, one step before.
+        """
+        image, label = normalize(images), normalize(labels)
+        image_drive = self.connections[0].product(image)  # always the same
+        for _ in range(self.iterations):
+            inner = [normalize(state) for state in states]
+            below, above = [image, *inner[:-1]], [*inner[1:], label]
+            activities = []
+            for k, connections in enumerate(self.connections):
+                drive = connections.product(above[k], first=below[k].shape[1])
+                drive += connections.product(below[k]) if k else image_drive
+                activities.append(drive.add_(connections.bias).relu_())
+            states = [
+                self.damping * state + (1 - self.damping) * new for state, new in zip(states, activities, strict=True)
+            ]
+            yield activities, [torch.cat(pair, dim=1) for pair in zip(below, above, strict=True)]
+
+    # Training -------------------------------------------------------------------------------------
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        gain = self.schedule.gain(epoch)
+        order = self.generator if self.reshuffle else None
+        epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
+
+        def step(batch: Tensor) -> Tensor:
+            return self.minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
+
+        loss, errors = total(step, epoch_batches, self, self.label_generator).tolist()
+        return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
+
+    def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
+        """One update of everything; `gain` is the schedule's factor on all learning rates.
+
+        Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images, iterations and layers, and the
+        number of images that the softmax got wrong before the update.
+        """
+        size = len(images)
+        labels = one_hot(targets, self.n_classes)
+
+        # The bottom-up pass, whose softmax says which wrong labels are likely.
+        states = self.bottom_up(images)
+        read = [normalize(state) for state in states]
+        logits = self.softmax.logits(read).sum(0)
+        wrong = one_hot(sample_wrong_label(logits, targets, self.label_generator), self.n_classes)
+
+        # Positive and negative data differ in the label alone, and start from the same states.
+        both = torch.cat([images, images]), torch.cat([labels, wrong]).to(images.dtype)
+        run = list(self.iterate(*both, [torch.cat([state, state]) for state in states]))
+
+        # All that learns learns at once: each layer from all iterations, which count as so many data.
+        self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
+        losses = []
+        for k, layer in enumerate(self.layers):
+            positive, negative = (torch.cat([y[k][half] for y, _ in run]) for half in _halves(size))
+            positive_given, negative_given = (torch.cat([x[k][half] for _, x in run]) for half in _halves(size))
+            losses.append(
+                layer.learn(positive, positive_given, negative, negative_given, rate=gain * self.learning_rate)
+            )
+        errors = (logits.argmax(1) != targets).sum()
+        return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
+
+    # The tests ------------------------------------------------------------------------------------
+
+    def goodness_of_labels(self, split: Split) -> Tensor:
+        """Goodness over threshold at each iteration of each layer, with each label on top.
+
+        Returns (iterations, n_layers, N, n_classes).
+        """
+        parts = []
+        for part in chunks(len(split), max(1, ROWS // self.n_classes)):
+            images = split.inputs[part].repeat_interleave(self.n_classes, dim=0)
+            labels = torch.eye(self.n_classes, device=self.device, dtype=images.dtype)
+            labels = labels.repeat(len(images) // self.n_classes, 1)
+            found = [
+                goodness_over_threshold(self.layers, activities)
+                for activities, _ in self.iterate(images, labels, self.bottom_up(images))
+            ]
+            parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
+        return torch.cat(parts, 2)
+
+    def logits(self, split: Split) -> Tensor:
+        """The logits (N, n_classes) of the softmax on the bottom-up pass."""
+        parts = []
+        for part in chunks(len(split), ROWS):
+            read = [normalize(state) for state in self.bottom_up(split.inputs[part])]
+            parts.append(self.softmax.logits(read).sum(0))
+        return torch.cat(parts)
+
+    def monitor(self, split: Split) -> Metrics:
+        """The softmax test, a bottom-up pass an image; the test by goodness takes all iterations for every label."""
+        return {"error_softmax": error_percent(self.logits(split), split.targets)}
+
+    def evaluate(self, split: Split) -> Metrics:
+        """`error` is by goodness at the tested iterations; then of single iterations, and of others together."""
+        by_iteration = self.goodness_of_labels(split).sum(1)
+
+        def error(first: int, last: int) -> float:
+            return error_percent(by_iteration[first - 1 : last].sum(0), split.targets)
+
+        headline = error(self.first_tested, self.last_tested)
+        metrics = {
+            "error": headline,
+            "error_goodness": headline,
+            "error_softmax": error_percent(self.logits(split), split.targets),
+        }
+        metrics |= {f"error_goodness_iteration_{t}": error(t, t) for t in range(1, self.iterations + 1)}
+        spans = {(t, t + 2) for t in range(1, self.iterations - 1)} | {(1, self.iterations)}
+        metrics |= {f"error_goodness_iterations_{first}_to_{last}": error(first, last) for first, last in sorted(spans)}
+        return metrics
+
+    def pictures(self, split: Split) -> dict[str, np.ndarray]:
+        """First-layer fields, and mean goodness over threshold (n_layers, iterations) with right and wrong labels."""
+        goodness = self.goodness_of_labels(split)
+        right = one_hot(split.targets, self.n_classes).bool()
+        return {
+            "first_layer_fields": fields(self.connections[0], self.image_shape),
+            "iterations_right": goodness[:, :, right].mean(2).t().float().cpu().numpy(),
+            "iterations_wrong": goodness[:, :, ~right].mean(2).t().float().cpu().numpy(),
+        }
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "layers": [layer.state_dict() for layer in self.layers],
+            "softmax": self.softmax.state_dict(),
+            "generators": [self.generator.get_state(), self.label_generator.get_state()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.load_state_dict(saved)
+        self.softmax.load_state_dict(state["softmax"])
+        self.generator.set_state(state["generators"][0])
+        self.label_generator.set_state(state["generators"][1])
+
+
+def _halves(size: int) -> tuple[slice, slice]:
+    return slice(0, size), slice(size, 2 * size)

@@ -1,0 +1,237 @@
+"""Unsupervised Forward-Forward: real images against hybrid ones.
+
+Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.2. Positive data are images, negative
+data are two images mixed by a mask with large regions: right in every small neighbourhood, wrong as a whole. The
+layers learn to tell them apart without a label; then a linear softmax learns the labels from what the layers say.
+The minibatch update is that of the code released for the supervised nets.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ffrepro.algorithm import Metrics, Setting
+from ffrepro.dataset import Split
+from ffrepro.errors import UserError
+from ffrepro.evaluate import ROWS, chunks, error_percent
+from ffrepro.graphs import total
+from ffrepro.layers import HiddenLayer, Softmax, forward, goodness_over_threshold
+from ffrepro.negatives import hybrid_images
+from ffrepro.pictures import fields
+from ffrepro.schedule import HoldThenLinear, batches
+
+_PICTURED = 36  # hybrid images
+
+
+class FFUnsupervised:
+    """The algorithm and its hyperparameters, in the units of the released code.
+
+    Args:
+        batch_size: images in a minibatch; a remainder is left out of the epoch.
+        reshuffle: draw new minibatches each epoch.
+        blurs: of the random bits that a mask is made of; more of them give larger regions.
+        learning_rate: of the hidden layers, on half of the goodness's derivative.
+        momentum: v ← μ v + (1-μ) gradient, for all weights.
+        weight_cost: decay of the hidden weights, inside the learning rate.
+        peer_normalization: λ, the pull of each unit's mean activity to the mean of its layer.
+        threshold: θ; a layer's threshold is θ times its goodness when all its activities are 1.
+        softmax: trained `beside` the layers, or `after` them.
+        softmax_epochs: how long it is trained after them.
+        head_learning_rate: of the softmax.
+        head_weight_cost: its decay, inside its learning rate.
+        first_layer_counts: whether the softmax reads the first hidden layer; the paper's does not, since it makes it
+            worse.
+    """
+
+    training_passes: ClassVar[float] = 2.5  # two forward; the gradient of what is not yet told apart
+    test_passes: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        reshuffle: bool,
+        blurs: int,
+        learning_rate: float,
+        momentum: float,
+        weight_cost: float,
+        peer_normalization: float,
+        threshold: float,
+        softmax: Literal["beside", "after"],
+        softmax_epochs: int,
+        head_learning_rate: float,
+        head_weight_cost: float,
+        first_layer_counts: bool,
+    ) -> None:
+        if blurs < 0:
+            raise UserError(f"algorithm.blurs is {blurs}: expected 0 or more.")
+        if batch_size < 2:
+            raise UserError(f"algorithm.batch_size is {batch_size}: expected 2 or more, to make hybrids of.")
+        self.batch_size = batch_size
+        self.reshuffle = reshuffle
+        self.blurs = blurs
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_cost = weight_cost
+        self.peer_normalization = peer_normalization
+        self.threshold = threshold
+        self.softmax = softmax
+        self.softmax_epochs = softmax_epochs
+        self.head_learning_rate = head_learning_rate
+        self.head_weight_cost = head_weight_cost
+        self.first_layer_counts = first_layer_counts
+
+    def begin(self, setting: Setting) -> None:
+        self.train = setting.dataset.train
+        self.image_shape = setting.dataset.image_shape
+        self.n_classes = setting.dataset.n_classes
+        self.schedule = setting.schedule
+        self.device = setting.device
+        # Order and weights come from the CPU, so that they are the same on every device.
+        self.generator = torch.Generator().manual_seed(setting.seed)
+        self.mask_generator = torch.Generator(setting.device).manual_seed(setting.seed)
+        built = setting.architecture.build(
+            self.image_shape, self.generator, device=setting.device, products=setting.products, state=setting.state
+        )
+        self.layers = [
+            HiddenLayer(
+                connections,
+                setting.goodness,
+                threshold=self.threshold,
+                momentum=self.momentum,
+                weight_cost=self.weight_cost,
+                peer_normalization=self.peer_normalization,
+            )
+            for connections in built
+        ]
+        # A softmax on each reading of the net costs next to nothing: (first, last) layer read, from 0.
+        last = len(built) - 1
+        self.counted = (0 if self.first_layer_counts or last == 0 else 1, last)
+        readings = sorted({self.counted, (0, last), *((k, k) for k in range(last + 1))})
+        self.readouts = {
+            (first, end): Softmax(
+                [connections.width for connections in built[first : end + 1]],
+                self.n_classes,
+                like=self.layers[0].running_mean,
+                momentum=self.momentum,
+                weight_cost=self.head_weight_cost,
+            )
+            for first, end in readings
+        }
+
+    # Training -------------------------------------------------------------------------------------
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        metrics = self._learn_from_all(self.minibatch, self.schedule.gain(epoch))
+        if self.softmax == "after" and epoch == self.schedule.epochs:
+            schedule = HoldThenLinear(self.softmax_epochs)
+            for further in range(1, self.softmax_epochs + 1):
+                metrics |= self._learn_from_all(self.softmax_minibatch, schedule.gain(further))
+        return metrics
+
+    def _learn_from_all(self, minibatch: Callable[[Tensor, Tensor, float], Tensor], gain: float) -> Metrics:
+        """Take each image once, in minibatches of which each gives its loss and the softmax's errors, or the latter."""
+        order = self.generator if self.reshuffle else None
+        epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
+
+        def step(batch: Tensor) -> Tensor:
+            return minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
+
+        *losses, errors = total(step, epoch_batches, self, self.mask_generator).tolist()
+        metrics = {"loss": losses[0] / len(epoch_batches)} if losses else {}
+        if self.softmax == "beside" or not losses:
+            metrics["running_error"] = 100.0 * errors / epoch_batches.numel()
+        return metrics
+
+    def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
+        """One update of the layers, and of a softmax trained beside them.
+
+        `gain` is the schedule's factor on all learning rates. Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats
+        averaged over images and layers, and the number of images that the softmax got wrong before the update.
+        """
+        size = len(images)
+        hybrids = hybrid_images(images, self.image_shape, self.blurs, self.mask_generator)
+        activities, given = forward(self.layers, torch.cat([images, hybrids]))
+        losses = [
+            layer.learn(y[:size], x[:size], y[size:], x[size:], rate=gain * self.learning_rate)
+            for layer, y, x in zip(self.layers, activities, given, strict=False)
+        ]
+        read = [x[:size] for x in given[1:]]
+        errors = self._learn_softmax(read, targets, gain) if self.softmax == "beside" else losses[0].new_zeros(1)
+        return torch.cat([torch.stack(losses).mean().view(1), errors])
+
+    def softmax_minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
+        """One update of the softmax on layers that have learned; returns (1,), the number of its errors before it."""
+        _, given = forward(self.layers, images)
+        return self._learn_softmax(given[1:], targets, gain)
+
+    def _learn_softmax(self, read: list[Tensor], targets: Tensor, gain: float) -> Tensor:
+        """Predict the label from normalised activities; no gradient goes below. Returns (1,), the net's errors."""
+        labels = one_hot(targets, self.n_classes)
+        errors = {}
+        for (first, last), softmax in self.readouts.items():
+            logits = softmax.logits(read[first : last + 1]).sum(0)
+            softmax.learn(read[first : last + 1], labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
+            errors[first, last] = (logits.argmax(1) != targets).sum().view(1).to(logits.dtype)
+        return errors[self.counted]
+
+    # The test -------------------------------------------------------------------------------------
+
+    def logits(self, split: Split) -> dict[tuple[int, int], Tensor]:
+        """The logits (N, n_classes) of the softmax on each reading of the net."""
+        parts: dict[tuple[int, int], list[Tensor]] = {span: [] for span in self.readouts}
+        for part in chunks(len(split), ROWS):
+            _, given = forward(self.layers, split.inputs[part])
+            for (first, last), softmax in self.readouts.items():
+                parts[first, last].append(softmax.logits(given[first + 1 : last + 2]).sum(0))
+        return {span: torch.cat(found) for span, found in parts.items()}
+
+    def monitor(self, split: Split) -> Metrics:
+        """The softmax's error, once it has learned anything."""
+        if not self.readouts[self.counted].weights[0].any():
+            return {}
+        return {"error_softmax": error_percent(self.logits(split)[self.counted], split.targets)}
+
+    def evaluate(self, split: Split) -> Metrics:
+        """`error`, of the softmax; then those of the softmaxes on each layer alone and on all of them."""
+        errors = {span: error_percent(logits, split.targets) for span, logits in self.logits(split).items()}
+        last = len(self.layers) - 1
+        metrics = {"error": errors[self.counted], "error_softmax": errors[self.counted]}
+        metrics |= {f"error_softmax_layer_{k + 1}": errors[k, k] for k in range(last + 1)}
+        if last > 0:
+            metrics[f"error_softmax_layers_1_to_{last + 1}"] = errors[0, last]
+        return metrics
+
+    def pictures(self, split: Split) -> dict[str, np.ndarray]:
+        """First-layer fields, hybrid images, and the goodness of images and hybrids over each layer's threshold."""
+        generator = torch.Generator(self.device).manual_seed(0)
+        hybrids = hybrid_images(split.inputs, self.image_shape, self.blurs, generator)
+        found = {
+            "first_layer_fields": fields(self.layers[0].connections, self.image_shape),
+            "hybrid_images": hybrids[:_PICTURED].view(-1, *self.image_shape).float().cpu().numpy(),
+        }
+        for name, images in (("positive", split.inputs), ("negative", hybrids)):
+            activities, _ = forward(self.layers, images)
+            found[f"goodness_{name}"] = goodness_over_threshold(self.layers, activities).float().cpu().numpy()
+        return found
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "layers": [layer.state_dict() for layer in self.layers],
+            "readouts": [softmax.state_dict() for softmax in self.readouts.values()],
+            "generators": [self.generator.get_state(), self.mask_generator.get_state()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.load_state_dict(saved)
+        for softmax, saved in zip(self.readouts.values(), state["readouts"], strict=True):
+            softmax.load_state_dict(saved)
+        self.generator.set_state(state["generators"][0])
+        self.mask_generator.set_state(state["generators"][1])

@@ -1,0 +1,64 @@
+"""Choices of a paper tried against others: the runs of a preset's sweep, side by side."""
+
+from ffrepro.record import changed
+from ffrepro.report import text
+from ffrepro.report.compare import Group, group
+from ffrepro.report.grids import Grid, Line
+from ffrepro.report.load import Run
+from ffrepro.table import Ablation, Table
+
+
+def ablations(table: Table, runs: list[Run]) -> list[Grid]:
+    """A grid for each of the table's ablations that was run; `runs` may be any."""
+    found = ((one, _groups(one, runs)) for one in table.ablations)
+    return [_grid(one, groups) for one, groups in found if groups]
+
+
+def _groups(ablation: Ablation, runs: list[Run]) -> list[tuple[str, Group]]:
+    """Each value that was tried, with its runs: nothing else may differ from the preset."""
+    mine: dict[str, list[Run]] = {}
+    for run in runs:
+        swept = changed(run.record.overrides)
+        if f"experiment=ablation/{ablation.name}" in run.record.overrides and len(swept) == 1:
+            option, _, value = swept[0].partition("=")
+            if option == ablation.option:
+                mine.setdefault(value, []).append(run)
+    return [
+        (value, one)
+        for value, own in sorted(mine.items(), key=lambda item: _in_order(item[0]))
+        for groups in group(own).values()
+        for one in groups
+        if one.headline is not None
+    ]
+
+
+def _grid(ablation: Ablation, groups: list[tuple[str, Group]]) -> Grid:
+    lines = [
+        Line(
+            value,
+            text.kinds(one),
+            (
+                str(len(one.counted)),
+                text.summary(one.summaries.get("validation_error")),
+                text.summary(one.summaries.get("test_error")),
+            ),
+        )
+        for value, one in groups
+    ]
+    return Grid(
+        caption=ablation.label,
+        note=f"python -m ffrepro -m experiment=ablation/{ablation.name}, which sweeps over {ablation.option}. "
+        "Mean ± sample standard deviation over seeds, in %.",
+        bands=(),
+        columns=("Seeds", "Validation error", "Test error"),
+        lines=tuple(lines),
+        first=ablation.option,
+    )
+
+
+def _in_order(value: str) -> tuple[float, str]:
+    """Numbers by their size, words by their letters."""
+    try:
+        return float(value), ""
+    except ValueError:
+        return 0.0, value

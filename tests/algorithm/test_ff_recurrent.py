@@ -1,0 +1,607 @@
+"""`ff_recurrent` against its formulas in NumPy, against autograd, and against loops over images and labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, one_hot
+
+from ffrepro.algorithm import Setting
+from ffrepro.algorithm.ff_recurrent import FFRecurrent
+from ffrepro.architecture import Architecture
+from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
+from ffrepro.architecture.mlp import Mlp
+from ffrepro.dataset import Dataset, Split
+from ffrepro.errors import UserError
+from ffrepro.goodness import Goodness, MeanOfSquares, MinusSumOfActivities, MinusSumOfSquares, SumOfSquares
+from ffrepro.schedule import HoldThenLinear
+
+HYPERPARAMETERS: dict[str, Any] = {
+    "batch_size": 20,
+    "reshuffle": True,
+    "iterations": 4,
+    "damping": 0.3,
+    "first_tested": 2,
+    "last_tested": 3,
+    "learning_rate": 0.01,
+    "momentum": 0.9,
+    "weight_cost": 0.001,
+    "peer_normalization": 0.03,
+    "threshold": 1.0,
+    "head_learning_rate": 0.1,
+    "head_weight_cost": 0.003,
+}
+PIXELS = 40
+
+
+def make(
+    goodness: Goodness | None = None,
+    widths: tuple[int, ...] = (30, 25, 20),
+    n: int = 200,
+    architecture: Architecture | None = None,
+    **changed: Any,
+) -> FFRecurrent:
+    """A small float64 net on made images that have a class each; its goodness starts near the threshold."""
+    generator = torch.Generator().manual_seed(3)
+    targets = torch.randint(10, (n,), generator=generator)
+    prototypes = torch.rand(10, PIXELS, generator=generator, dtype=torch.float64)
+    images = (prototypes[targets] + 0.3 * torch.rand(n, PIXELS, generator=generator, dtype=torch.float64)) / 1.3
+    split = Split(images, targets)
+    algorithm = FFRecurrent(**{**HYPERPARAMETERS, **changed})
+    algorithm.begin(
+        Setting(
+            dataset=Dataset("made", split, None, split, 10, (5, 8), "", stand_in=True),
+            architecture=architecture or Mlp(widths, 2.0),
+            goodness=goodness or SumOfSquares(),
+            schedule=HoldThenLinear(10),
+            seed=0,
+            device=torch.device("cpu"),
+            products=torch.float64,
+            state=torch.float64,
+        )
+    )
+    return algorithm
+
+
+def first_minibatch(algorithm: FFRecurrent) -> tuple[Tensor, Tensor]:
+    return algorithm.train.inputs[:20], algorithm.train.targets[:20]
+
+
+def weights_of(algorithm: FFRecurrent) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each layer the weights from below, those from above, and the biases."""
+    found, n_below = [], PIXELS
+    for layer in algorithm.layers:
+        weight, bias = layer.connections.weight.numpy(), layer.connections.bias.numpy()
+        found.append((weight[:n_below].copy(), weight[n_below:].copy(), bias.copy()))
+        n_below = len(bias)
+    return found
+
+
+def n(a: np.ndarray) -> np.ndarray:
+    return a / (1e-10 + np.sqrt((a**2).mean(-1, keepdims=True)))
+
+
+class InNumpy:
+    """The net and its minibatch, written from the formulas alone."""
+
+    def __init__(self, algorithm: FFRecurrent) -> None:
+        self.W, self.T, self.b = (list(parts) for parts in zip(*weights_of(algorithm), strict=True))
+        self.m = [np.full(len(b), 0.5) for b in self.b]
+        self.vW = [np.zeros_like(w) for w in self.W]
+        self.vT = [np.zeros_like(w) for w in self.T]
+        self.vb = [np.zeros_like(b) for b in self.b]
+        self.U = [head.numpy().copy() for head in algorithm.softmax.weights]
+        self.u = [np.zeros_like(U) for U in self.U]
+        self.iterations = algorithm.iterations
+        self.damping = algorithm.damping
+
+    def bottom_up(self, x: np.ndarray) -> list[np.ndarray]:
+        states: list[np.ndarray] = []
+        for W, b in zip(self.W, self.b, strict=True):  # noqa: N806
+            states.append(np.maximum(0, n(states[-1] if states else x) @ W + b))
+        return states
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        return np.sum([n(s) @ U for s, U in zip(self.bottom_up(x), self.U, strict=True)], axis=0)
+
+    def run(self, x: np.ndarray, label: np.ndarray) -> list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+        """Of each layer and each iteration: its activities, and what was below and above it."""
+        states = self.bottom_up(x)
+        history: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in states]
+        for _ in range(self.iterations):
+            column = [n(part) for part in (x, *states, label)]
+            for k in range(len(states)):
+                below, above = column[k], column[k + 2]
+                y = np.maximum(0, below @ self.W[k] + above @ self.T[k] + self.b[k])
+                history[k].append((y, below, above))
+                states[k] = self.damping * states[k] + (1 - self.damping) * y
+        return history
+
+    def minibatch(self, x: np.ndarray, t: np.ndarray, wrong: np.ndarray, gain: float) -> tuple[float, int]:
+        """One update; the loss and the number of the softmax's errors before it."""
+        B, one = len(x), np.eye(10)  # noqa: N806
+        read, logits = [n(s) for s in self.bottom_up(x)], self.logits(x)
+        positive, negative = self.run(x, one[t]), self.run(x, one[wrong])
+        q = np.exp(logits - logits.max(1, keepdims=True))
+        q /= q.sum(1, keepdims=True)
+        for k in range(len(self.U)):
+            self.u[k] = 0.9 * self.u[k] + 0.1 * read[k].T @ (one[t] - q) / B
+            self.U[k] = self.U[k] + gain * 0.1 * (self.u[k] - 0.003 * self.U[k])
+        losses = []
+        for k in range(len(self.W)):
+            width, data = len(self.b[k]), self.iterations * B
+            self.m[k] = 0.9 * self.m[k] + 0.1 * sum(y.sum(0) for y, _, _ in positive[k]) / data
+            peer = 0.03 * (self.m[k].mean() - self.m[k])
+            gW, gT, gb = np.zeros_like(self.W[k]), np.zeros_like(self.T[k]), np.zeros(width)  # noqa: N806
+            for sign, history in ((1, positive[k]), (-1, negative[k])):
+                for y, below, above in history:
+                    p = 1 / (1 + np.exp(-sign * ((y**2).sum(1) - width)))  # of being told apart
+                    losses.append(-np.log(p).mean())
+                    d = sign * (1 - p)[:, None] * y + (peer if sign > 0 else 0)
+                    gW, gT, gb = gW + below.T @ d, gT + above.T @ d, gb + d.sum(0)  # noqa: N806
+            self.vW[k] = 0.9 * self.vW[k] + 0.1 * gW / data
+            self.vT[k] = 0.9 * self.vT[k] + 0.1 * gT / data
+            self.vb[k] = 0.9 * self.vb[k] + 0.1 * gb / data
+            self.W[k] = self.W[k] + gain * 0.01 * (self.vW[k] - 0.001 * self.W[k])
+            self.T[k] = self.T[k] + gain * 0.01 * (self.vT[k] - 0.001 * self.T[k])
+            self.b[k] = self.b[k] + gain * 0.01 * self.vb[k]
+        return 2 * float(np.mean(losses)), int((logits.argmax(1) != t).sum())
+
+
+@pytest.mark.parametrize(
+    ("widths", "iterations", "damping"),
+    [((30, 25), 2, 0.3), ((30, 25), 2, 0.7), ((30, 25, 20), 3, 0.3), ((30,), 2, 0.3)],
+)
+def test_minibatches_follow_the_formulas(
+    widths: tuple[int, ...], iterations: int, damping: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = make(widths=widths, iterations=iterations, damping=damping, first_tested=1, last_tested=2)
+    reference = InNumpy(algorithm)
+    first = InNumpy(algorithm)
+    draws = np.random.default_rng(0)
+    for step in range(5):
+        part = slice(20 * step, 20 * step + 20)
+        images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
+        wrong = (targets.numpy() + draws.integers(1, 10, 20)) % 10
+        monkeypatch.setattr(
+            "ffrepro.algorithm.ff_recurrent.sample_wrong_label",
+            lambda logits, targets, generator, wrong=wrong: torch.from_numpy(wrong),
+        )
+        loss, errors = algorithm.minibatch(images, targets, gain=0.7).tolist()
+        assert (loss, errors) == pytest.approx(reference.minibatch(images.numpy(), targets.numpy(), wrong, gain=0.7))
+    for k, (below, above, bias) in enumerate(weights_of(algorithm)):
+        np.testing.assert_allclose(below, reference.W[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(above, reference.T[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(bias, reference.b[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(algorithm.layers[k].running_mean, reference.m[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(algorithm.softmax.weights[k], reference.U[k], rtol=0, atol=1e-10)
+        # The comparison is of something.
+        for mine, other in ((below, first.W[k]), (above, first.T[k]), (bias, first.b[k])):
+            assert np.abs(mine - other).max() > 1e-4
+        assert np.abs(reference.U[k]).max() > 1e-3
+    assert len(algorithm.softmax.weights) == len(widths)
+
+
+@pytest.mark.parametrize(
+    "goodness",
+    [SumOfSquares(), MinusSumOfSquares(), MeanOfSquares(), MinusSumOfActivities()],
+    ids=lambda goodness: type(goodness).__name__,
+)
+def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm = make(goodness, peer_normalization=0.0, momentum=0.0, weight_cost=0.0, learning_rate=1.0)
+    images, targets = first_minibatch(algorithm)
+    wrong = (targets + 3) % 10
+    monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_: wrong)
+
+    def normalized(a: Tensor) -> Tensor:
+        return a / (1e-10 + a.square().mean(1, keepdim=True).sqrt())
+
+    before = weights_of(algorithm)
+    trained = [torch.from_numpy(np.concatenate([below, above])).requires_grad_() for below, above, _ in before]
+    objective = torch.zeros((), dtype=torch.float64)
+    for label, sign in ((targets, 1.0), (wrong, -1.0)):
+        states: list[Tensor] = []
+        for below, _, _ in before:
+            states.append(torch.relu(normalized(states[-1] if states else images) @ torch.from_numpy(below)))
+        for _ in range(4):
+            column = [normalized(part) for part in (images, *states, one_hot(label, 10).double())]
+            for k, weight in enumerate(trained):
+                activities = torch.relu(torch.cat([column[k], column[k + 2]], 1).detach() @ weight)
+                threshold = goodness.threshold_scale(weight.shape[1])
+                objective = objective + logsigmoid(sign * (goodness(activities) - threshold)).mean() / 4
+                states[k] = 0.3 * states[k] + 0.7 * activities.detach()
+    objective.backward()  # type: ignore[no-untyped-call]
+
+    algorithm.minibatch(images, targets, gain=1.0)
+    for layer, weight in zip(algorithm.layers, trained, strict=True):
+        assert weight.grad is not None
+        torch.testing.assert_close(layer.connections.weight - weight.detach(), 0.5 * weight.grad, rtol=0, atol=1e-10)
+        assert weight.grad.abs().max() > 1e-6
+
+
+# The iterations ------------------------------------------------------------------------------------
+
+
+def activities(algorithm: FFRecurrent, image: np.ndarray, label: np.ndarray, damping: float) -> list[list[np.ndarray]]:
+    """Each iteration's new activities of each layer, of one image with one label, from the formulas."""
+    weights = weights_of(algorithm)
+    states: list[np.ndarray] = []
+    for below, _, bias in weights:
+        states.append(np.maximum(0, n(states[-1] if states else image) @ below + bias))
+    found = []
+    for _ in range(algorithm.iterations):
+        fresh = []
+        for k, (below, above, bias) in enumerate(weights):
+            under = n(image if k == 0 else states[k - 1])
+            over = n(label if k == len(weights) - 1 else states[k + 1])
+            fresh.append(np.maximum(0, under @ below + over @ above + bias))
+        found.append(fresh)
+        states = [damping * old + (1 - damping) * new for old, new in zip(states, fresh, strict=True)]
+    return found
+
+
+def iterations_of(
+    algorithm: FFRecurrent, images: Tensor, classes: Tensor, states: list[Tensor] | None = None
+) -> list[list[Tensor]]:
+    """Each iteration's activities of each layer, from the states that the images alone give, or from `states`."""
+    start = algorithm.bottom_up(images) if states is None else states
+    return [ys for ys, _ in algorithm.iterate(images, one_hot(classes, 10).double(), start)]
+
+
+@pytest.mark.parametrize("damping", [0.3, 0.7])
+def test_damping_is_the_share_of_the_old_state(damping: float) -> None:
+    algorithm = make(damping=damping)
+    algorithm.train_epoch(1)
+    images, targets = algorithm.train.inputs[:5], algorithm.train.targets[:5]
+    run = iterations_of(algorithm, images, targets)
+    for row, (image, target) in enumerate(zip(images.numpy(), targets.tolist(), strict=True)):
+        expected = activities(algorithm, image, np.eye(10)[target], damping)
+        assert len(run) == len(expected) == 4
+        for ys, zs in zip(run, expected, strict=True):
+            for y, z in zip(ys, zs, strict=True):
+                np.testing.assert_allclose(y[row], z, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.3])
+def test_without_damping_old_states_are_forgotten(damping: float) -> None:
+    # Another state of layer 2 reaches layers 1 and 3 in iteration 1, comes back to layer 2 in iteration 2, and so on.
+    # Only a state that lasts fills the gaps.
+    algorithm = make(damping=damping)
+    images, targets = first_minibatch(algorithm)
+    states = algorithm.bottom_up(images)
+    other = [states[0], states[1].flip(1), states[2]]
+    usual, changed = (iterations_of(algorithm, images, targets, start) for start in (states, other))
+    differs = [[not torch.equal(y, z) for y, z in zip(*pair, strict=True)] for pair in zip(usual, changed, strict=True)]
+    outer, middle = [True, False, True], [False, True, False]
+    assert differs == ([outer, middle, outer, middle] if damping == 0 else [outer, [True] * 3, [True] * 3, [True] * 3])
+
+
+def test_the_states_that_are_given_stay_as_they_are() -> None:
+    algorithm = make()
+    images, targets = first_minibatch(algorithm)
+    states = algorithm.bottom_up(images)
+    copies = [state.clone() for state in states]
+    run = iterations_of(algorithm, images, targets, states)
+    kept = [[y.clone() for y in ys] for ys in run]
+    again = iterations_of(algorithm, images, targets, states)
+    assert all(torch.equal(state, copy) for state, copy in zip(states, copies, strict=True))
+    for ys, zs in zip(kept, again, strict=True):
+        assert all(torch.equal(y, z) for y, z in zip(ys, zs, strict=True))
+
+
+def test_all_layers_change_at_once() -> None:
+    # Where layers change one after the other, news passes several of them in one iteration.
+    algorithm = make(widths=(30, 25, 20, 15))
+    images, targets = first_minibatch(algorithm)
+    states = algorithm.bottom_up(images)
+    usual = iterations_of(algorithm, images, targets, states)
+    other_labels = iterations_of(algorithm, images, (targets + 1) % 10, states)
+    other_images = iterations_of(algorithm, images.flip(1), targets, states)
+    for iteration in range(4):
+        for k in range(4):
+            downward = torch.equal(usual[iteration][k], other_labels[iteration][k])
+            upward = torch.equal(usual[iteration][k], other_images[iteration][k])
+            assert downward == (k < 3 - iteration)
+            assert upward == (k > iteration)
+
+
+def test_the_first_states_know_nothing_of_the_weights_from_above() -> None:
+    algorithm, other = make(), make()
+    for layer, n_below in zip(other.layers, (PIXELS, 30, 25), strict=True):
+        layer.connections.weight[n_below:] = 7.0
+    images, _ = first_minibatch(algorithm)
+    for mine, theirs in zip(algorithm.bottom_up(images), other.bottom_up(images), strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(algorithm.logits(algorithm.train), other.logits(other.train))
+
+
+# Wrong labels --------------------------------------------------------------------------------------
+
+
+def test_positive_and_negative_data_differ_in_the_label_alone_and_it_is_never_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Labels drawn from all classes would be right 10 % of the time.
+    algorithm = make()
+    iterate, seen = algorithm.iterate, []
+
+    def spy(images: Tensor, labels: Tensor, states: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        seen.append((images, labels, states))
+        return iterate(images, labels, states)
+
+    monkeypatch.setattr(algorithm, "iterate", spy)
+    for _ in range(10):
+        for start in range(0, 200, 20):
+            seen.clear()
+            part = slice(start, start + 20)
+            first = algorithm.bottom_up(algorithm.train.inputs[part])
+            algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
+            images, labels, states = seen[0]
+            positive, negative = labels[:20], labels[20:]
+            assert torch.equal(positive, one_hot(algorithm.train.targets[part], 10).double())
+            assert torch.equal(negative, one_hot(negative.argmax(1), 10).double())
+            assert (negative.argmax(1) != algorithm.train.targets[part]).all()
+            for both, one in zip([images, *states], [algorithm.train.inputs[part], *first], strict=True):
+                torch.testing.assert_close(both[:20], one, rtol=0, atol=1e-12)
+                torch.testing.assert_close(both[20:], one, rtol=0, atol=1e-12)
+
+
+def test_wrong_labels_are_drawn_from_the_softmax_before_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm = make()
+    algorithm.train_epoch(1)
+    images, targets = first_minibatch(algorithm)
+    before = InNumpy(algorithm).logits(images.numpy())
+    seen = []
+
+    def spy(logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append(logits.clone())
+        return (targets + 1) % 10
+
+    monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", spy)
+    algorithm.minibatch(images, targets, gain=1.0)
+    np.testing.assert_allclose(seen[0], before, rtol=0, atol=1e-10)
+    assert np.abs(before - InNumpy(algorithm).logits(images.numpy())).max() > 1e-3  # it did learn
+
+
+# What a layer learns from, and what it does not ----------------------------------------------------
+
+
+def weights_after_a_minibatch(**thresholds: float) -> list[Tensor]:
+    """All layers' weights after one update; `layer_2=…` and the like move that layer's threshold."""
+    algorithm = make()
+    for k in range(3):
+        algorithm.layers[k].threshold *= thresholds.get(f"layer_{k + 1}", 1.0)
+    algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
+    return [layer.connections.weight for layer in algorithm.layers]
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3])
+def test_what_one_layer_wants_reaches_no_other(moved: int) -> None:
+    usual, changed = weights_after_a_minibatch(), weights_after_a_minibatch(**{f"layer_{moved}": 0.5})
+    for number, (mine, other) in enumerate(zip(usual, changed, strict=True), start=1):
+        assert torch.equal(mine, other) == (number != moved)
+
+
+def test_what_the_softmax_wants_reaches_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda logits, targets, generator: (targets + 3) % 10
+    )
+    usual, fast = make(), make(head_learning_rate=10.0)
+    for algorithm in (usual, fast):
+        algorithm.train_epoch(1)
+    for mine, other in zip(usual.softmax.weights, fast.softmax.weights, strict=True):
+        assert not torch.equal(mine, other)
+    for layer, same in zip(usual.layers, fast.layers, strict=True):
+        assert torch.equal(layer.connections.weight, same.connections.weight)
+
+
+def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError("autograd")
+
+    monkeypatch.setattr(torch.Tensor, "backward", forbidden)
+    monkeypatch.setattr(torch.autograd, "backward", forbidden)
+    monkeypatch.setattr(torch.autograd, "grad", forbidden)
+    algorithm = make()
+    with torch.enable_grad():
+        algorithm.train_epoch(1)
+    for layer in algorithm.layers:
+        assert not layer.connections.weight.requires_grad
+        assert layer.connections.weight.grad_fn is None
+
+
+def test_training_separates_right_from_wrong_labels() -> None:
+    algorithm = make(widths=(60, 50), n=400, learning_rate=0.03)
+    before = algorithm.evaluate(algorithm.train)
+    losses = [algorithm.train_epoch(epoch)["loss"] for epoch in range(1, 11)]
+    after = algorithm.evaluate(algorithm.train)
+    assert losses[-1] < 0.8 * losses[0]
+    for test in ("error_goodness", "error_softmax"):
+        assert before[test] > 60
+        assert after[test] < 20
+
+
+# The two tests -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfActivities()], ids=lambda g: type(g).__name__)
+def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
+    goodness: Goodness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.ROWS", 70)  # parts that do not divide the images
+    algorithm = make(goodness, iterations=5, first_tested=2, last_tested=3)
+    algorithm.train_epoch(1)
+    split = algorithm.train.first(50)
+    scale = [abs(goodness.threshold_scale(width)) for width in (30, 25, 20)]
+    table = np.zeros((5, 3, 50, 10))
+    logits = np.zeros((50, 10))
+    for row, image in enumerate(split.inputs.numpy()):
+        for label in range(10):
+            for t, ys in enumerate(activities(algorithm, image, np.eye(10)[label], 0.3)):
+                for k, y in enumerate(ys):
+                    table[t, k, row, label] = goodness(torch.from_numpy(y)[None]).item() / scale[k]
+        below = image
+        for (weight, _, bias), head in zip(weights_of(algorithm), algorithm.softmax.weights, strict=True):
+            below = np.maximum(0, n(below) @ weight + bias)
+            logits[row] += n(below) @ head.numpy()
+    np.testing.assert_allclose(algorithm.goodness_of_labels(split), table, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(algorithm.logits(split), logits, rtol=0, atol=1e-10)
+
+    def error(*iterations: int) -> float:
+        """Of the mean over all layers and these iterations, from 1."""
+        scores = np.mean([table[t - 1].mean(0) for t in iterations], axis=0)
+        return 100 * float((scores.argmax(1) != split.targets.numpy()).mean())
+
+    softmax = 100 * float((logits.argmax(1) != split.targets.numpy()).mean())
+    expected = {
+        "error": error(2, 3),
+        "error_goodness": error(2, 3),
+        "error_softmax": softmax,
+        **{f"error_goodness_iteration_{t}": error(t) for t in (1, 2, 3, 4, 5)},
+        "error_goodness_iterations_1_to_3": error(1, 2, 3),
+        "error_goodness_iterations_2_to_4": error(2, 3, 4),
+        "error_goodness_iterations_3_to_5": error(3, 4, 5),
+        "error_goodness_iterations_1_to_5": error(1, 2, 3, 4, 5),
+    }
+    assert algorithm.evaluate(split) == pytest.approx(expected)
+    assert algorithm.monitor(split) == {"error_softmax": pytest.approx(softmax)}
+    if isinstance(goodness, SumOfSquares):  # with the other, one label wins everywhere
+        assert list(expected.values()).count(expected["error"]) == 2  # another choice of iterations would show
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 5), (4, 5), (5, 5)])
+def test_the_headline_is_of_the_iterations_that_were_asked_for(first: int, last: int) -> None:
+    algorithm = make(iterations=5, first_tested=first, last_tested=last)
+    split = algorithm.train
+    scores = algorithm.goodness_of_labels(split)[first - 1 : last].mean((0, 1))
+    expected = 100 * (scores.argmax(1) != split.targets).double().mean().item()
+    assert algorithm.evaluate(split)["error"] == pytest.approx(expected)
+
+
+def test_neither_test_reads_the_labels() -> None:
+    algorithm = make()
+    algorithm.train_epoch(1)
+    split = algorithm.train
+    permuted = Split(split.inputs, split.targets[torch.randperm(200, generator=torch.Generator().manual_seed(0))])
+    assert not torch.equal(permuted.targets, split.targets)
+    assert torch.equal(algorithm.goodness_of_labels(permuted), algorithm.goodness_of_labels(split))
+    assert torch.equal(algorithm.logits(permuted), algorithm.logits(split))
+
+
+def test_a_test_leaves_what_is_learned_and_drawn_as_it_was() -> None:
+    algorithm, other = make(), make()
+    other.evaluate(other.train)
+    other.monitor(other.train)
+    other.pictures(other.train.first(30))
+    assert algorithm.train_epoch(1) == other.train_epoch(1)
+
+
+def test_pictures_have_the_fields_of_the_first_layer_and_goodness_by_layer_and_iteration() -> None:
+    algorithm = make()
+    algorithm.train_epoch(1)
+    split = algorithm.train.first(30)
+    pictures = algorithm.pictures(split)
+    assert {name: picture.shape for name, picture in pictures.items()} == {
+        "first_layer_fields": (30, 5, 8),
+        "iterations_right": (3, 4),
+        "iterations_wrong": (3, 4),
+    }
+    below, _, _ = weights_of(algorithm)[0]
+    np.testing.assert_allclose(pictures["first_layer_fields"][3], below[:, 3].reshape(5, 8), rtol=1e-6)
+    table = algorithm.goodness_of_labels(split).numpy()
+    for k in range(3):
+        for t in range(4):
+            right = [table[t, k, row, target] for row, target in enumerate(split.targets.tolist())]
+            mean_wrong = (table[t, k].sum() - sum(right)) / 270
+            assert pictures["iterations_right"][k, t] == pytest.approx(np.mean(right), rel=1e-6)
+            assert pictures["iterations_wrong"][k, t] == pytest.approx(mean_wrong, rel=1e-6)
+
+
+# Options that make no sense ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"first_tested": 3, "last_tested": 2}, r"algorithm\.first_tested is 3"),
+        ({"first_tested": 0}, r"algorithm\.first_tested is 0"),
+        ({"last_tested": 5}, r"algorithm\.last_tested 5: expected 1 to 4 \(algorithm\.iterations\)"),
+        ({"iterations": 2}, r"algorithm\.last_tested 3: expected 1 to 2 \(algorithm\.iterations\)"),
+        ({"damping": 1.0}, r"algorithm\.damping is 1"),
+        ({"damping": -0.1}, r"algorithm\.damping is -0\.1"),
+        ({"architecture": LocalReceptiveFields([[2, 2, 2, 3]], 1.0)}, "algorithm=ff_recurrent .*architecture=mlp"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_makes_no_sense_is_refused_by_name(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        make(**changed)
+
+
+def test_the_limits_of_the_options_are_allowed() -> None:
+    algorithm = make(iterations=1, first_tested=1, last_tested=1, damping=0.0)
+    algorithm.train_epoch(1)
+    assert algorithm.evaluate(algorithm.train)["error_goodness_iteration_1"] <= 100
+
+
+# An epoch and its state ----------------------------------------------------------------------------
+
+
+def test_an_epoch_takes_its_gain_from_the_schedule_and_averages_over_its_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gains: list[float] = []
+    returned = iter(torch.tensor([[1.0, 4.0], [3.0, 2.0]] * 15, dtype=torch.float64))
+
+    def spy(images: Tensor, targets: Tensor, gain: float) -> Tensor:
+        gains.append(gain)
+        return next(returned)
+
+    algorithm = make()
+    monkeypatch.setattr(algorithm, "minibatch", spy)
+    for epoch in (5, 6, 10):
+        assert algorithm.train_epoch(epoch) == {"loss": 2.0, "running_error": 15.0}
+    assert gains == [1.0] * 10 + [0.9] * 10 + [0.1] * 10
+
+
+@pytest.mark.parametrize("reshuffle", [True, False])
+def test_minibatches_are_drawn_anew_or_kept(reshuffle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def spy(images: Tensor, targets: Tensor, gain: float) -> Tensor:
+        seen.append(images)
+        return torch.zeros(2, dtype=torch.float64)
+
+    algorithm = make(reshuffle=reshuffle)
+    monkeypatch.setattr(algorithm, "minibatch", spy)
+    algorithm.train_epoch(1)
+    algorithm.train_epoch(2)
+    first, second = torch.cat(seen[:10]), torch.cat(seen[10:])
+    assert torch.equal(first, second) != reshuffle
+    for epoch in (first, second):  # every image once
+        assert torch.equal(epoch.sum(1).sort().values, algorithm.train.inputs.sum(1).sort().values)
+
+
+def test_a_cut_run_goes_on_as_if_uncut(tmp_path: Path) -> None:
+    uncut, cut, resumed = make(), make(), make()
+    expected = [uncut.train_epoch(epoch) for epoch in (1, 2, 3)]
+    cut.train_epoch(1)
+    torch.save(cut.state_dict(), tmp_path / "state.pt")
+    resumed.train_epoch(1)  # whatever it did before
+    resumed.train_epoch(2)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
+    for mine, other in zip(resumed.layers, uncut.layers, strict=True):
+        assert torch.equal(mine.connections.weight, other.connections.weight)
+        assert torch.equal(mine.connections.bias, other.connections.bias)
+        assert torch.equal(mine.running_mean, other.running_mean)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, uncut.softmax.weights, strict=True))
+    assert resumed.evaluate(resumed.train) == uncut.evaluate(uncut.train)
+
+
+def test_a_seed_decides_everything() -> None:
+    assert make().train_epoch(1) == make().train_epoch(1)
