@@ -151,7 +151,7 @@ def test_without_jitter_images_are_as_stored(monkeypatch: pytest.MonkeyPatch) ->
     still = make(jitter=None)
     still.train_epoch(1)
     with pytest.raises(AssertionError, match="shifted"):
-        make(jitter=0).train_epoch(1)
+        make(jitter=1).train_epoch(1)
 
 
 def test_a_cut_run_with_jitter_goes_on_as_if_uncut(tmp_path: Path) -> None:
