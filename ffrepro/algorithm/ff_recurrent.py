@@ -211,12 +211,15 @@ class FFRecurrent:
         """
         parts = []
         for part in chunks(len(split), max(1, ROWS // self.n_classes)):
-            images = split.inputs[part].repeat_interleave(self.n_classes, dim=0)
-            labels = torch.eye(self.n_classes, device=self.device, dtype=images.dtype)
-            labels = labels.repeat(len(images) // self.n_classes, 1)
+            images = split.inputs[part]
+            labels = torch.eye(self.n_classes, device=self.device, dtype=images.dtype).repeat(len(images), 1)
+            # Each image once with every label; the bottom-up pass is the same for all of them.
+            images, *states = (
+                one.repeat_interleave(self.n_classes, dim=0) for one in (images, *self.bottom_up(images))
+            )
             found = [
                 goodness_over_threshold(self.layers, activities)
-                for activities, _ in self.iterate(images, labels, self.bottom_up(images))
+                for activities, _ in self.iterate(images, labels, states)
             ]
             parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
         return torch.cat(parts, 2)
