@@ -102,7 +102,10 @@ def _described(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(str(option) for option in get_args(kind))
     if get_origin(kind) is Sequence:
-        return f"a list of which each is {_described(get_args(kind)[0])}, as in [1000,1000]"
+        (item,) = get_args(kind)
+        example = "[[4,6,10,128],[3,1,2,220]]" if get_origin(item) is Sequence else "[1000,1000]"
+        each = "a list of whole numbers" if get_origin(item) is Sequence else _described(item)
+        return f"a list of which each is {each}, as in {example}"
     if kind in _WORDS:
         return _WORDS[kind]
     return " or ".join(_described(one) for one in get_args(kind))

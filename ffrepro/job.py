@@ -156,10 +156,10 @@ def _table_and_row(
     tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
     # The hash parts those whose names were cut. A budget that has a name is in the file's name.
     groups = [group for group in GROUPS if group != "budget" or _own_budget(overrides)]
-    variant = record.fingerprint(
+    variant = record.hashed(
         {
             "choices": {**choices, "budget": None},
-            "values": {group: values[group] for group in groups},
+            "values": record.decided({group: values[group] for group in groups}),
             "precision": config.precision,
         }
     )

@@ -157,12 +157,10 @@ def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Tensor]
     return activities, given
 
 
-def goodness_over_threshold(layers: Sequence[HiddenLayer], activities: Sequence[Tensor]) -> Tensor:
-    """Each layer's goodness in multiples of the size of its threshold, (n_layers, B)."""
-    tiny = torch.finfo(torch.float32).tiny
-    return torch.stack(
-        [layer.goodness(y) / layer.threshold.abs().clamp_min(tiny) for layer, y in zip(layers, activities, strict=True)]
-    )
+def in_thresholds(layers: Sequence[HiddenLayer], goodness: Tensor) -> Tensor:
+    """`goodness` (n_layers, …) in multiples of the size of each layer's threshold."""
+    sizes = torch.stack([layer.threshold for layer in layers]).abs().clamp_min(torch.finfo(goodness.dtype).tiny)
+    return goodness / sizes.view(-1, *[1] * (goodness.dim() - 1))
 
 
 class Softmax:

@@ -81,14 +81,19 @@ def fingerprint(decisive: dict[str, Any]) -> str:
 
     Nor are options that are null: a new option whose null means "not used" leaves what was recorded before it known.
     """
-    return hashlib.sha256(json.dumps(decided(decisive), sort_keys=True).encode()).hexdigest()
+    return hashed(decided(decisive))
+
+
+def hashed(value: Any) -> str:
+    """A hash of `value`, which JSON can say; the order of keys makes no difference."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def identity(config: dict[str, Any], choices: dict[str, str], data_sha256: str) -> str:
     """The fingerprint of a run, from its resolved config, the names of the chosen options, and its data."""
     decisive = {
         "choices": choices,
-        "values": {group: config[group] for group in GROUPS},
+        "values": decisive_values(config),
         "seed": config["seed"],
         "data": data_sha256,
     }
@@ -157,6 +162,19 @@ def _cpu_name() -> str:
     except OSError:
         pass  # not Linux
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def decisive_values(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a resolved config, the groups that decide a run's result, as `decided`."""
+    values = {group: dict(config.get(group) or {}) for group in GROUPS}
+    budget = values["budget"]
+    # A bound that is not reached decides nothing.
+    if (
+        budget.get("most_epochs")
+        and round(values["schedule"]["epochs"] * budget["epoch_fraction"]) <= budget["most_epochs"]
+    ):
+        budget["most_epochs"] = None
+    return dict(decided(values))
 
 
 def changed(overrides: list[str]) -> list[str]:

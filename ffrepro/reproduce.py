@@ -23,7 +23,7 @@ from ffrepro.tracking import duration
 _BUDGETS = ("smoke", "quick", "paper", "auto")
 _EXPLAINED = {
     "smoke": "does it run at all? One short epoch; the errors mean nothing",
-    "quick": "a tenth of the paper's epochs: a preview, no reproduction",
+    "quick": "a tenth of the paper's epochs, at most ten: a preview, no reproduction",
     "paper": "the paper's epochs",
 }
 

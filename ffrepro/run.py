@@ -71,11 +71,13 @@ def _execute(job: Job) -> Record:
             progress = _train(job, algorithm, tracker, progress)
             if progress.diverged is None:
                 metrics = _final_metrics(algorithm, job.dataset)
-                outcome, fields = job.record("ok", progress, metrics), _keep_pictures(job, algorithm)
+                outcome = job.record("ok", progress, metrics)
+                outcome.write(job.path)
+                fields = _keep_pictures(job, algorithm)
             else:
-                metrics = {}
-                outcome, fields = job.record("diverged", progress, metrics, progress.diverged), None
-            outcome.write(job.path)
+                metrics, fields = {}, None
+                outcome = job.record("diverged", progress, metrics, progress.diverged)
+                outcome.write(job.path)
         except BaseException:
             tracker.fail()
             raise
@@ -194,7 +196,7 @@ def _memory_errors_explained(job: Job) -> Iterator[None]:
         if not job.path.exists() or record.load(job.path).status != "ok":
             job.record("failed", Progress(), {}, "out of memory").write(job.path)
         raise UserError(
-            f"out of memory on {job.device} in {job.title}: lower algorithm.batch_size or architecture.widths"
+            f"out of memory on {job.device} in {job.title}: lower algorithm.batch_size or the units in architecture"
             + (", or use device=cpu." if job.device.type == "cuda" else ".")
         ) from error
 

@@ -166,5 +166,7 @@ def test_a_cut_run_with_jitter_goes_on_as_if_uncut(tmp_path: Path) -> None:
 
 
 def test_a_shift_by_no_pixel_is_refused() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.jitter is 8: expected fewer pixels"):
+        make(jitter=8)
     with pytest.raises(UserError, match=r"algorithm\.jitter is 0.*null for none"):
         make(jitter=0)

@@ -1,22 +1,68 @@
 """CUDA graphs change the time of a step and nothing else."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from ffrepro.algorithm import Setting
+from ffrepro.algorithm import Algorithm, Setting
+from ffrepro.algorithm.ff_recurrent import FFRecurrent
 from ffrepro.algorithm.ff_supervised import FFSupervised
+from ffrepro.algorithm.ff_unsupervised import FFUnsupervised
+from ffrepro.architecture import Architecture
+from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.goodness import SumOfSquares
-from ffrepro.graphs import replayed
+from ffrepro.graphs import replayed, total
 from ffrepro.schedule import HoldThenLinear
-from tests.algorithm.test_ff_supervised import HYPERPARAMETERS, make
+from tests.algorithm import test_ff_recurrent, test_ff_supervised, test_ff_unsupervised
+
+MLP = Mlp((64, 64, 64), 1.0)
+LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0)
+KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
+    "supervised": (FFSupervised, test_ff_supervised.HYPERPARAMETERS, MLP),
+    "jittered": (FFSupervised, test_ff_supervised.HYPERPARAMETERS | {"jitter": 2}, MLP),
+    "unsupervised": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS, MLP),
+    "softmax after": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS | {"softmax": "after"}, MLP),
+    "local": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS, LOCAL),
+    "recurrent": (FFRecurrent, test_ff_recurrent.HYPERPARAMETERS, MLP),
+}
+
+
+def begun(kind: str, device: torch.device, products: torch.dtype) -> Any:
+    algorithm, hyperparameters, architecture = KINDS[kind]
+    draws = torch.Generator().manual_seed(0)
+    split = Split(torch.rand(400, 49, generator=draws), torch.randint(10, (400,), generator=draws)).to(device)
+    made = algorithm(**hyperparameters)
+    made.begin(
+        Setting(
+            dataset=Dataset("made", split, None, split, 10, (7, 7), "", stand_in=True),
+            architecture=architecture,
+            goodness=SumOfSquares(),
+            schedule=HoldThenLinear(4),
+            seed=0,
+            device=device,
+            products=products,
+        )
+    )
+    return made
+
+
+def assert_same(mine: Any, other: Any) -> None:
+    """Everything that a state dict holds, but for rounding."""
+    if isinstance(mine, dict):
+        assert mine.keys() == other.keys()
+        mine, other = list(mine.values()), list(other.values())
+    if isinstance(mine, list):
+        for one, another in zip(mine, other, strict=True):
+            assert_same(one, another)
+    else:
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
 def test_on_the_cpu_the_step_is_taken_as_it_is() -> None:
-    algorithm = make()
+    algorithm = begun("supervised", torch.device("cpu"), torch.float32)
 
     def step(batch: torch.Tensor) -> torch.Tensor:
         return batch
@@ -24,28 +70,36 @@ def test_on_the_cpu_the_step_is_taken_as_it_is() -> None:
     assert replayed(step, torch.arange(3), algorithm, algorithm.label_generator) is step
 
 
+def test_the_total_is_the_sum_over_all_batches() -> None:
+    algorithm = begun("supervised", torch.device("cpu"), torch.float32)
+    batches = torch.arange(12).view(4, 3)
+    found = total(lambda batch: batch[:2].float(), batches, algorithm, algorithm.label_generator)
+    assert found.tolist() == [0 + 3 + 6 + 9, 1 + 4 + 7 + 10]
+
+
+def train(algorithm: Algorithm, epochs: int) -> list[dict[str, float]]:
+    return [algorithm.train_epoch(epoch) for epoch in range(1, epochs + 1)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_nets_of_one_seed_stay_the_same(kind: str) -> None:
+    # What the test below relies on.
+    nets = [begun(kind, torch.device("cpu"), torch.float32) for _ in range(2)]
+    histories = [train(net, 4) for net in nets]
+    assert histories[0] == histories[1]
+    assert_same(nets[0].state_dict(), nets[1].state_dict())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_replayed_epochs_equal_steps_taken_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("cuda")
-    data = make(n=400).train
-    split = Split(data.inputs.float(), data.targets).to(device)
-    setting = Setting(
-        dataset=Dataset("made", split, None, split, 10, (5, 8), "", stand_in=True),
-        architecture=Mlp((64, 64, 64), 1.0),
-        goodness=SumOfSquares(),
-        schedule=HoldThenLinear(4),
-        seed=0,
-        device=device,
-        products=torch.float32,
-    )
-    replaying, plain = FFSupervised(**HYPERPARAMETERS), FFSupervised(**HYPERPARAMETERS)
-    replaying.begin(setting)
-    plain.begin(replace(setting))
-    for epoch in range(1, 5):
-        seen = replaying.train_epoch(epoch)
-        with monkeypatch.context() as patch:
-            patch.setattr("ffrepro.graphs.replayed", lambda step, *_: step)
-            expected = plain.train_epoch(epoch)
-        assert seen == pytest.approx(expected, rel=1e-4)
-    for mine, other in zip(replaying.layers, plain.layers, strict=True):
-        torch.testing.assert_close(mine.connections.weight, other.connections.weight, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_replayed_epochs_equal_steps_taken_one_by_one(
+    kind: str, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaying, plain = (begun(kind, torch.device("cuda"), products) for _ in range(2))
+    seen = train(replaying, 4)
+    monkeypatch.setattr("ffrepro.graphs.replayed", lambda step, *_: step)
+    expected = train(plain, 4)
+    for mine, other in zip(seen, expected, strict=True):
+        assert mine == pytest.approx(other, rel=1e-4)
+    assert_same(replaying.state_dict(), plain.state_dict())

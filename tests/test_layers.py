@@ -16,7 +16,7 @@ from ffrepro.goodness import (
     SumOfActivities,
     SumOfSquares,
 )
-from ffrepro.layers import HiddenLayer, Softmax, forward, goodness_over_threshold, normalize, significant
+from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds, normalize, significant
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -212,11 +212,13 @@ def test_a_pass_hands_on_directions_alone() -> None:
 
 def test_goodness_is_in_multiples_of_the_size_of_the_threshold() -> None:
     layers = [hidden(threshold=2.0), hidden(MinusSumOfSquares(), fan_in=8, width=5)]
-    activities = [torch.full((3, 8), 4.0), torch.full((3, 5), 3.0)]
-    torch.testing.assert_close(goodness_over_threshold(layers, activities), torch.tensor([[8.0] * 3, [-9.0] * 3]))
+    goodness = torch.tensor([[128.0, 64.0, 0.0], [-45.0, -5.0, 0.0]], dtype=torch.float64)
+    expected = torch.tensor([[8.0, 4.0, 0.0], [-9.0, -1.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(in_thresholds(layers, goodness), expected)
+    deeper = goodness.view(2, 1, 3).expand(2, 4, 3)
+    torch.testing.assert_close(in_thresholds(layers, deeper), expected.view(2, 1, 3).expand(2, 4, 3))
     layers[0].threshold.zero_()
-    silent = goodness_over_threshold(layers, [torch.zeros(3, 8), activities[1]])
-    assert torch.equal(silent[0], torch.zeros(3))  # not 0 / 0
+    assert in_thresholds(layers, goodness)[0, 2] == 0  # not 0 / 0
 
 
 # Softmax -------------------------------------------------------------------------------------------

@@ -156,6 +156,14 @@ def test_an_option_that_came_later_and_is_not_used_leaves_a_run_known() -> None:
     assert record.identity(used, {}, "a") != record.identity(config, {}, "a")
 
 
+@pytest.mark.parametrize(("epochs", "known"), [(60, True), (100, True), (500, False)])
+def test_a_bound_on_the_epochs_counts_where_it_is_reached(epochs: int, known: bool) -> None:
+    config: dict[str, Any] = {group: {"option": 1} for group in GROUPS} | {"seed": 0, "precision": "auto"}
+    config |= {"schedule": {"epochs": epochs}, "budget": {"epoch_fraction": 0.1}}
+    bounded = config | {"budget": {"epoch_fraction": 0.1, "most_epochs": 10}}
+    assert (record.identity(bounded, {}, "a") == record.identity(config, {}, "a")) == known
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"precision": "bf16"}, {"budget": {"option": 2}}])
 def test_a_run_is_known_by_its_config_choices_and_data(changed: dict[str, Any]) -> None:
     config: dict[str, Any] = {group: {"option": 1} for group in GROUPS}

@@ -20,7 +20,7 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, goodness_over_threshold, normalize
+from ffrepro.layers import HiddenLayer, Softmax, in_thresholds, normalize
 from ffrepro.negatives import sample_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
@@ -127,7 +127,7 @@ class FFRecurrent:
     # Passes ---------------------------------------------------------------------------------------
 
     def bottom_up(self, images: Tensor) -> list[Tensor]:
-        """The first states, (B, width) of each layer: driven from below alone."""
+        """Images (B, n_pixels) -> the first states, (B, width) of each layer: driven from below alone."""
         below, states = normalize(images), []
         for connections in self.connections:
             states.append(connections.product(below).add_(connections.bias).relu_())
@@ -136,12 +136,12 @@ class FFRecurrent:
 
     def iterate(
         self, images: Tensor, labels: Tensor, states: list[Tensor]
-    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    ) -> Iterator[tuple[list[Tensor], list[tuple[Tensor, Tensor]]]]:
         """Run the net for its iterations, all layers at once.
 
         Yields:
             Of each iteration the activities (B, width) of each layer, before they are mixed with the old states, and
-            what each layer was given, (B, fan_in): the normalised states below it and above it, one step before.
+            what each layer was given: the normalised states (B, n) below it and above it, one step before.
         """
         image, label = normalize(images), normalize(labels)
         image_drive = self.connections[0].product(image)  # always the same
@@ -156,7 +156,7 @@ class FFRecurrent:
             states = [
                 self.damping * state + (1 - self.damping) * new for state, new in zip(states, activities, strict=True)
             ]
-            yield activities, [torch.cat(pair, dim=1) for pair in zip(below, above, strict=True)]
+            yield activities, list(zip(below, above, strict=True))
 
     # Training -------------------------------------------------------------------------------------
 
@@ -172,8 +172,9 @@ class FFRecurrent:
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        """One update of everything; `gain` is the schedule's factor on all learning rates.
+        """One update of everything from `images` (B, n_pixels) and `targets` (B,).
 
+        `gain` is the schedule's factor on all learning rates.
         Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images, iterations and layers, and the
         number of images that the softmax got wrong before the update.
         """
@@ -195,7 +196,8 @@ class FFRecurrent:
         losses = []
         for k, layer in enumerate(self.layers):
             positive, negative = (torch.cat([y[k][half] for y, _ in run]) for half in _halves(size))
-            positive_given, negative_given = (torch.cat([x[k][half] for _, x in run]) for half in _halves(size))
+            given = [torch.cat(pairs[k], dim=1) for _, pairs in run]
+            positive_given, negative_given = (torch.cat([x[half] for x in given]) for half in _halves(size))
             losses.append(
                 layer.learn(positive, positive_given, negative, negative_given, rate=gain * self.learning_rate)
             )
@@ -205,7 +207,7 @@ class FFRecurrent:
     # The tests ------------------------------------------------------------------------------------
 
     def goodness_of_labels(self, split: Split) -> Tensor:
-        """Goodness over threshold at each iteration of each layer, with each label on top.
+        """Goodness at each iteration of each layer, with each label on top.
 
         Returns (iterations, n_layers, N, n_classes).
         """
@@ -218,7 +220,7 @@ class FFRecurrent:
                 one.repeat_interleave(self.n_classes, dim=0) for one in (images, *self.bottom_up(images))
             )
             found = [
-                goodness_over_threshold(self.layers, activities)
+                torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
                 for activities, _ in self.iterate(images, labels, states)
             ]
             parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
@@ -256,12 +258,12 @@ class FFRecurrent:
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, and mean goodness over threshold (n_layers, iterations) with right and wrong labels."""
-        goodness = self.goodness_of_labels(split)
+        goodness = in_thresholds(self.layers, self.goodness_of_labels(split).transpose(0, 1))
         right = one_hot(split.targets, self.n_classes).bool()
         return {
             "first_layer_fields": fields(self.connections[0], self.image_shape),
-            "iterations_right": goodness[:, :, right].mean(2).t().float().cpu().numpy(),
-            "iterations_wrong": goodness[:, :, ~right].mean(2).t().float().cpu().numpy(),
+            "iterations_right": goodness[:, :, right].mean(2).float().cpu().numpy(),
+            "iterations_wrong": goodness[:, :, ~right].mean(2).float().cpu().numpy(),
         }
 
     # What a checkpoint holds ----------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent, errors_by_layer
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, forward
+from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds
 from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
@@ -83,6 +83,11 @@ class FFSupervised:
     def begin(self, setting: Setting) -> None:
         self.train = setting.dataset.train
         self.image_shape = setting.dataset.image_shape
+        if self.jitter is not None and self.jitter >= min(self.image_shape):
+            raise UserError(
+                f"algorithm.jitter is {self.jitter}: expected fewer pixels than an image's side has, "
+                f"{min(self.image_shape)}."
+            )
         self.n_classes = setting.dataset.n_classes
         self.goodness = setting.goodness
         self.schedule = setting.schedule
@@ -139,8 +144,9 @@ class FFSupervised:
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        """One update of everything; `gain` is the schedule's factor on all learning rates.
+        """One update of everything from `images` (B, n_pixels) and `targets` (B,).
 
+        `gain` is the schedule's factor on all learning rates.
         Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images and layers, and the number
         of images that the softmax got wrong before the update.
         """
@@ -219,9 +225,7 @@ class FFSupervised:
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, and the goodness of right and wrong labels over the threshold in each layer."""
-        thresholds = torch.stack([layer.threshold for layer in self.layers]).abs()
-        tiny = torch.finfo(torch.float32).tiny
-        goodness = self.goodness_of_labels(split) / thresholds.clamp_min(tiny).view(-1, 1, 1)
+        goodness = in_thresholds(self.layers, self.goodness_of_labels(split))
         right = one_hot(split.targets, self.n_classes).bool()
         return {
             "first_layer_fields": fields(self.layers[0].connections, self.image_shape),

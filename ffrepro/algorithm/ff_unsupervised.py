@@ -19,7 +19,7 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, forward, goodness_over_threshold
+from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds
 from ffrepro.negatives import hybrid_images
 from ffrepro.pictures import fields
 from ffrepro.schedule import HoldThenLinear, batches
@@ -40,7 +40,7 @@ class FFUnsupervised:
         peer_normalization: λ, the pull of each unit's mean activity to the mean of its layer.
         threshold: θ; a layer's threshold is θ times its goodness when all its activities are 1.
         softmax: trained `beside` the layers, or `after` them.
-        softmax_epochs: how long it is trained after them.
+        softmax_epochs: how long it is trained after them, as part of the last epoch; no budget scales it.
         head_learning_rate: of the softmax.
         head_weight_cost: its decay, inside its learning rate.
         first_layer_counts: whether the softmax reads the first hidden layer; the paper's does not, since it makes it
@@ -67,6 +67,8 @@ class FFUnsupervised:
         head_weight_cost: float,
         first_layer_counts: bool,
     ) -> None:
+        if softmax_epochs < 1:
+            raise UserError(f"algorithm.softmax_epochs is {softmax_epochs}: expected 1 or more.")
         if blurs < 0:
             raise UserError(f"algorithm.blurs is {blurs}: expected 0 or more.")
         if batch_size < 2:
@@ -111,7 +113,7 @@ class FFUnsupervised:
         # A softmax on each reading of the net costs next to nothing: (first, last) layer read, from 0.
         last = len(built) - 1
         self.counted = (0 if self.first_layer_counts or last == 0 else 1, last)
-        readings = sorted({self.counted, (0, last), *((k, k) for k in range(last + 1))})
+        readings = sorted({self.counted, (0, last), (min(1, last), last), *((k, k) for k in range(last + 1))})
         self.readouts = {
             (first, end): Softmax(
                 [connections.width for connections in built[first : end + 1]],
@@ -134,7 +136,7 @@ class FFUnsupervised:
         return metrics
 
     def _learn_from_all(self, minibatch: Callable[[Tensor, Tensor, float], Tensor], gain: float) -> Metrics:
-        """Take each image once, in minibatches of which each gives its loss and the softmax's errors, or the latter."""
+        """Take each image once; `minibatch` returns its loss and the softmax's errors, or those errors alone."""
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
 
@@ -148,7 +150,7 @@ class FFUnsupervised:
         return metrics
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        """One update of the layers, and of a softmax trained beside them.
+        """One update of the layers from `images` (B, n_pixels), of a softmax trained beside them from `targets` (B,).
 
         `gain` is the schedule's factor on all learning rates. Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats
         averaged over images and layers, and the number of images that the softmax got wrong before the update.
@@ -165,12 +167,18 @@ class FFUnsupervised:
         return torch.cat([torch.stack(losses).mean().view(1), errors])
 
     def softmax_minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        """One update of the softmax on layers that have learned; returns (1,), the number of its errors before it."""
+        """One update of the softmax on layers that have learned, from `images` (B, n_pixels) and `targets` (B,).
+
+        Returns (1,), the number of its errors before it.
+        """
         _, given = forward(self.layers, images)
         return self._learn_softmax(given[1:], targets, gain)
 
     def _learn_softmax(self, read: list[Tensor], targets: Tensor, gain: float) -> Tensor:
-        """Predict the label from normalised activities; no gradient goes below. Returns (1,), the net's errors."""
+        """Predict `targets` (B,) from normalised activities (B, width) of each layer; no gradient goes below.
+
+        Returns (1,), how many the net's softmax got wrong.
+        """
         labels = one_hot(targets, self.n_classes)
         errors = {}
         for (first, last), softmax in self.readouts.items():
@@ -199,16 +207,17 @@ class FFUnsupervised:
     def evaluate(self, split: Split) -> Metrics:
         """`error`, of the softmax; then those of the softmaxes on each layer alone and on all of them."""
         errors = {span: error_percent(logits, split.targets) for span, logits in self.logits(split).items()}
-        last = len(self.layers) - 1
         metrics = {"error": errors[self.counted], "error_softmax": errors[self.counted]}
-        metrics |= {f"error_softmax_layer_{k + 1}": errors[k, k] for k in range(last + 1)}
-        if last > 0:
-            metrics[f"error_softmax_layers_1_to_{last + 1}"] = errors[0, last]
+        for first, end in self.readouts:
+            name = f"layer_{end + 1}" if first == end else f"layers_{first + 1}_to_{end + 1}"
+            metrics[f"error_softmax_{name}"] = errors[first, end]
         return metrics
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, hybrid images, and the goodness of images and hybrids over each layer's threshold."""
         generator = torch.Generator(self.device).manual_seed(0)
+        if len(split) == 1:  # there is none to mix it with
+            return {"first_layer_fields": fields(self.layers[0].connections, self.image_shape)}
         hybrids = hybrid_images(split.inputs, self.image_shape, self.blurs, generator)
         found = {
             "first_layer_fields": fields(self.layers[0].connections, self.image_shape),
@@ -216,7 +225,8 @@ class FFUnsupervised:
         }
         for name, images in (("positive", split.inputs), ("negative", hybrids)):
             activities, _ = forward(self.layers, images)
-            found[f"goodness_{name}"] = goodness_over_threshold(self.layers, activities).float().cpu().numpy()
+            goodness = torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
+            found[f"goodness_{name}"] = in_thresholds(self.layers, goodness).float().cpu().numpy()
         return found
 
     # What a checkpoint holds ----------------------------------------------------------------------

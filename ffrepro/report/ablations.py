@@ -16,16 +16,16 @@ def ablations(table: Table, runs: list[Run]) -> list[Grid]:
 
 def _groups(ablation: Ablation, runs: list[Run]) -> list[tuple[str, Group]]:
     """Each value that was tried, with its runs: nothing else may differ from the preset."""
-    mine: dict[str, list[Run]] = {}
+    mine: dict[tuple[float, str], list[Run]] = {}
     for run in runs:
         swept = changed(run.record.overrides)
         if f"experiment=ablation/{ablation.name}" in run.record.overrides and len(swept) == 1:
             option, _, value = swept[0].partition("=")
             if option == ablation.option:
-                mine.setdefault(value, []).append(run)
+                mine.setdefault(_ordered(value), []).append(run)
     return [
-        (value, one)
-        for value, own in sorted(mine.items(), key=lambda item: _in_order(item[0]))
+        (word or f"{number:g}", one)
+        for (number, word), own in sorted(mine.items())
         for groups in group(own).values()
         for one in groups
         if one.headline is not None
@@ -56,7 +56,7 @@ def _grid(ablation: Ablation, groups: list[tuple[str, Group]]) -> Grid:
     )
 
 
-def _in_order(value: str) -> tuple[float, str]:
+def _ordered(value: str) -> tuple[float, str]:
     """Numbers by their size, words by their letters."""
     try:
         return float(value), ""

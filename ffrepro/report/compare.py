@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ffrepro.config import GROUPS
-from ffrepro.record import decided
+from ffrepro.record import decisive_values
 from ffrepro.report.load import Run
 from ffrepro.table import Row, Table
 
@@ -248,4 +247,4 @@ def _different(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _decisive(run: Run) -> Any:
-    return decided({name: run.record.config.get(name) for name in GROUPS})
+    return decisive_values(run.record.config)

@@ -186,7 +186,8 @@ def iterations(right: np.ndarray, wrong: np.ndarray, note: str = "") -> dict[str
         for layer, axes in enumerate(panels[:, 0]):
             axes.plot(numbers, right[layer], "o-", color=dress.first, markersize=4, label="right label")
             axes.plot(numbers, wrong[layer], "o--", color=dress.second, markersize=4, label="wrong labels")
-            axes.axhline(1, color=dress.ink, linewidth=0.9, label="threshold")
+            # Where the goodness is a negative sum, so is the threshold.
+            axes.axhline(np.sign(right[layer].mean()), color=dress.ink, linewidth=0.9, label="threshold")
             axes.text(0.01, 0.93, f"layer {layer + 1}", transform=axes.transAxes, va="top", fontsize=8)
             axes.margins(y=0.3)
             axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))

@@ -70,7 +70,9 @@ def by_part(table: TableResult) -> list[Grid]:
 
 def by_iteration(table: TableResult) -> Grid | None:
     """Test errors of the rows whose goodness is that of several iterations, by which of them are counted."""
-    rows = [(label, group, errors) for label, group in _with_results(table) if (errors := _iteration_errors(group))]
+    rows = [
+        (label, group, errors) for label, group in _with_results(table) if (errors := iteration_errors(group.summaries))
+    ]
     if not rows:
         return None
     spans = sorted({span for _, _, errors in rows for span in errors}, key=singles_first)
@@ -97,8 +99,9 @@ def by_iteration(table: TableResult) -> Grid | None:
     )
 
 
-def _iteration_errors(group: Group) -> dict[tuple[int, int], Summary]:
-    found = ((_ITERATIONS.fullmatch(name), summary) for name, summary in group.summaries.items())
+def iteration_errors(summaries: dict[str, Summary]) -> dict[tuple[int, int], Summary]:
+    """Test errors by the first and last iteration that they are of."""
+    found = ((_ITERATIONS.fullmatch(name), summary) for name, summary in summaries.items())
     return {(int(match[1]), int(match[2] or match[1])): summary for match, summary in found if match}
 
 

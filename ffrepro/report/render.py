@@ -12,7 +12,7 @@ from ffrepro.report import text
 from ffrepro.report.compare import Group, TableResult, Verdict, summarize
 from ffrepro.report.draw import LOWEST_ERROR
 from ffrepro.report.figures import TablePictures
-from ffrepro.report.grids import Grid, by_part, layer_errors, other_figures, singles_first
+from ffrepro.report.grids import Grid, by_part, iteration_errors, layer_errors, other_figures, singles_first
 from ffrepro.report.load import Run, Unreadable
 
 # The first line of the Markdown twin; a README without it is somebody's own and stays.
@@ -129,8 +129,11 @@ def _run_details(run: Run) -> dict[str, Any]:
     }
     return {
         "config": yaml.safe_dump(text.without_paths(found.config), sort_keys=False, allow_unicode=True, width=100),
-        "metrics": {name: value for name, value in found.metrics.items() if "_layer" not in name},
+        "metrics": {
+            name: value for name, value in found.metrics.items() if "_layer" not in name and "_iteration" not in name
+        },
         "layers": layers,
+        "iterations": iteration_errors(metrics),
         "spans": sorted({span for errors in layers.values() for span in errors}, key=singles_first),
         "history_names": list(dict.fromkeys(name for entry in found.history for name in entry)),
     }

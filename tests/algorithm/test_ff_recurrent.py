@@ -440,14 +440,13 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
         layer.connections.bias.copy_(0.3 * torch.randn(layer.connections.width, generator=draws))
         head.copy_(torch.randn(head.shape, generator=draws))
     split = algorithm.train.first(50)
-    scale = [abs(goodness.threshold_scale(width)) for width in (30, 25, 20)]
     table = np.zeros((5, 3, 50, 10))
     logits = np.zeros((50, 10))
     for row, image in enumerate(split.inputs.numpy()):
         for label in range(10):
             for t, ys in enumerate(activities(algorithm, image, np.eye(10)[label], 0.3)):
                 for k, y in enumerate(ys):
-                    table[t, k, row, label] = goodness(torch.from_numpy(y)[None]).item() / scale[k]
+                    table[t, k, row, label] = goodness(torch.from_numpy(y)[None]).item()
         below = image
         for (weight, _, bias), head in zip(weights_of(algorithm), algorithm.softmax.weights, strict=True):
             below = np.maximum(0, n(below) @ weight + bias)
@@ -516,7 +515,7 @@ def test_pictures_have_the_fields_of_the_first_layer_and_goodness_by_layer_and_i
     }
     below, _, _ = weights_of(algorithm)[0]
     np.testing.assert_allclose(pictures["first_layer_fields"][3], below[:, 3].reshape(5, 8), rtol=1e-6)
-    table = algorithm.goodness_of_labels(split).numpy()
+    table = algorithm.goodness_of_labels(split).numpy() / np.array([30, 25, 20]).reshape(1, 3, 1, 1)
     for k in range(3):
         for t in range(4):
             right = [table[t, k, row, target] for row, target in enumerate(split.targets.tolist())]

@@ -96,7 +96,7 @@ class InNumpy:
         self.m = [np.full(W.shape[1], 0.5) for W in self.W]
         self.vW = [np.zeros_like(W) for W in self.W]
         self.vb = [np.zeros_like(b) for b in self.b]
-        self.U = {span: [np.zeros((W.shape[1], 10)) for W in self.W[span[0] : span[1] + 1]] for span in readings}
+        self.U = {span: [np.zeros((W.shape[1], 10)) for W in self.W[span[0] : span[1] + 1]] for span in ALL_READINGS}
         self.u = {span: [np.zeros_like(U) for U in Us] for span, Us in self.U.items()}
 
     def forward(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -149,10 +149,9 @@ def test_minibatches_follow_the_formulas(
     architecture: Architecture, first_layer_counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     algorithm = make(architecture, first_layer_counts=first_layer_counts)
-    readings = ALL_READINGS if not first_layer_counts else [(0, 0), (1, 1), (2, 2), (0, 2)]
     counted = (0, 2) if first_layer_counts else (1, 2)
-    reference = InNumpy(algorithm, readings)
-    assert set(algorithm.readouts) == set(readings)
+    reference = InNumpy(algorithm, ALL_READINGS)
+    assert set(algorithm.readouts) == set(ALL_READINGS)
     draws = np.random.default_rng(0)
     for step in range(6):
         part = slice(20 * step, 20 * step + 20)
@@ -171,7 +170,7 @@ def test_minibatches_follow_the_formulas(
         np.testing.assert_allclose(layer.connections.bias, reference.b[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(layer.running_mean, reference.m[k], rtol=0, atol=1e-10)
         assert layer.threshold.item() == reference.W[k].shape[1]
-    for span in readings:
+    for span in ALL_READINGS:
         for mine, expected in zip(algorithm.readouts[span].weights, reference.U[span], strict=True):
             np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-10)
             assert np.abs(expected).max() > 1e-3  # the comparison is of something
@@ -317,7 +316,8 @@ def test_the_errors_are_what_a_loop_over_images_finds(
     for weight in softmax_weights(algorithm):  # what is read differs in how well it tells
         weight.add_(torch.randn(weight.shape, generator=generator, dtype=torch.float64), alpha=0.05)
     split = algorithm.train.first(100)
-    names = {(k, k): f"error_softmax_layer_{k + 1}" for k in range(3)} | {(0, 2): "error_softmax_layers_1_to_3"}
+    names = {(k, k): f"error_softmax_layer_{k + 1}" for k in range(3)}
+    names |= {(0, 2): "error_softmax_layers_1_to_3", (1, 2): "error_softmax_layers_2_to_3"}
     counted = (0, 2) if first_layer_counts else (1, 2)
     wrong = dict.fromkeys({counted, *names}, 0)
     for image, target in zip(split.inputs.numpy(), split.targets.tolist(), strict=True):
@@ -467,3 +467,13 @@ def test_a_cut_run_goes_on_as_if_uncut(architecture: Architecture, softmax: str,
 
 def test_a_seed_decides_everything() -> None:
     assert make().train_epoch(1) == make().train_epoch(1)
+
+
+def test_one_image_makes_no_hybrids_to_show() -> None:
+    algorithm = make()
+    assert set(algorithm.pictures(algorithm.train.first(1))) == {"first_layer_fields"}
+
+
+def test_a_softmax_after_the_layers_needs_an_epoch() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.softmax_epochs is 0"):
+        make(softmax_epochs=0)
