@@ -3,6 +3,7 @@ BUDGET ?= auto
 DEVICE ?= auto
 SEEDS ?=
 ROWS ?=
+JOBS ?= 1
 ARGS ?=
 PYTHON ?= python3
 
@@ -16,10 +17,11 @@ help:  ## this list
 	@echo "Targets:"
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables: BUDGET=smoke|quick|paper|auto  SEEDS=0,1,2  ROWS=bp,ff_supervised  DEVICE=auto|cpu|cuda"
+	@echo "           JOBS=2 (runs side by side)"
 	@echo "           ARGS='tracking=none precision=fp32' (any options of a run)  PYTHON=python3.12"
 
 reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the report
-	$(BIN)/python scripts/reproduce.py table1 --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' $(ARGS)
+	$(BIN)/python scripts/reproduce.py table1 --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
 
 report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py

@@ -5,6 +5,8 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import hydra
 import torch
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", default="", help="as in 0,1,2; else the table's for paper, and 0 for the others")
     parser.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the processor's cores")
     parser.add_argument("--results", default="results", help="folder for records and report, from the repository root")
     parser.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
     return parser
@@ -70,24 +73,27 @@ def _reproduce(options: argparse.Namespace) -> int:
     shared = [f"budget={budget}"] if budget != "paper" else []
     shared += [f"device={options.device}"] if options.device != "auto" else []
     shared += [f"results_dir={options.results}"] if options.results != "results" else []
+    if options.jobs < 1:
+        raise UserError(f"JOBS is {options.jobs}: expected 1 or more.")
+    if options.jobs > 1 and not any(override.startswith("threads=") for override in options.overrides):
+        shared += [f"threads={max(1, torch.get_num_threads() // options.jobs)}"]
     shared += options.overrides
     _announce(chosen_table, rows, seeds, budget, device, shared=shared)
 
-    failed = []
     # Seeds outside: the whole table has its first numbers as early as can be.
-    for seed in seeds:
-        for row in rows:
-            command = [sys.executable, "-m", "ffrepro", f"experiment={row.experiment}", f"seed={seed}", *shared]
-            code = _run(command)
-            if code == 130:
-                raise KeyboardInterrupt
-            if code != 0:
-                failed.append(f"{row.name} seed {seed}")
+    commands = {
+        f"{row.name} seed {seed}": [
+            sys.executable, "-m", "ffrepro", f"experiment={row.experiment}", f"seed={seed}", *shared
+        ]
+        for seed in seeds
+        for row in rows
+    }  # fmt: skip
+    failed = _run_all(commands, options.jobs)
     from ffrepro.report import write_report  # noqa: PLC0415 - after the runs: they need none of what it loads
 
     console.print(f"The report: {write_report(from_root(options.results))}")
     if failed:
-        console.print(f"{len(failed)} of {len(rows) * len(seeds)} runs failed: {', '.join(failed)}. See above.")
+        console.print(f"{len(failed)} of {len(commands)} runs failed: {', '.join(failed)}. See above.")
         return 1
     return 0
 
@@ -114,12 +120,42 @@ def _announce(
     console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}\n")
 
 
-def _run(command: list[str]) -> int:
-    """Run `command`; on Ctrl-C, which reaches it too, wait until it has kept its state."""
+def _run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
+    """Run the commands in their order, at most `jobs` at a time; returns the names of those that failed.
+
+    Raises:
+        KeyboardInterrupt: once all that were running, which Ctrl-C reaches too, have kept their state.
+    """
+    stopped = threading.Event()
+
+    def run(command: list[str]) -> int:
+        code = 130 if stopped.is_set() else _run(command, together=jobs > 1)
+        if code == 130:
+            stopped.set()  # at once, before another begins
+        return code
+
+    pool = ThreadPoolExecutor(jobs)
+    runs = {name: pool.submit(run, command) for name, command in commands.items()}
+    try:
+        codes = {name: one.result() for name, one in runs.items()}
+    finally:
+        stopped.set()
+        pool.shutdown()
+    if 130 in codes.values():
+        raise KeyboardInterrupt
+    return [name for name, code in codes.items() if code != 0]
+
+
+def _run(command: list[str], *, together: bool) -> int:
+    """Run `command`; what runs together with others says its progress in lines, not in a bar of its own."""
     console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if not together:
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+        return process.wait()

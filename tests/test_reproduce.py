@@ -1,5 +1,7 @@
 """The command for a whole table, and the estimate it prints."""
 
+import sys
+import tempfile
 from pathlib import Path
 
 import hydra
@@ -15,7 +17,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     """What would be run, instead of running it."""
     seen: list[list[str]] = []
 
-    def note(command: list[str]) -> int:
+    def note(command: list[str], *, together: bool) -> int:
         seen.append(command[3:])
         return 0
 
@@ -32,6 +34,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
         (["tabel1"], "there is no table 'tabel1': expected one of table1"),
         (["table1", "--device", "gpu"], "device is 'gpu'"),
+        (["table1", "--jobs", "0"], "JOBS is 0"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -69,7 +72,7 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
 ) -> None:
     tried = []
 
-    def fail_on_bp(command: list[str]) -> int:
+    def fail_on_bp(command: list[str], *, together: bool) -> int:
         tried.append(command)
         return 2 if "experiment=table1/bp" in command else 0
 
@@ -77,6 +80,41 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
     assert reproduce.main(["table1", "--budget", "smoke"]) == 1
     assert len(tried) == len(table.load("table1").rows)
     assert f"1 of {len(tried)} runs failed: bp seed 0" in capsys.readouterr().out
+
+
+def test_runs_side_by_side_share_the_cores(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    arguments = ["table1", "--budget", "quick", "--rows", "bp", "--jobs", "3"]
+    assert reproduce.main(arguments) == 0
+    assert reproduce.main([*arguments, "threads=5"]) == 0
+    assert [command[-1] for command in commands] == ["threads=2", "threads=5"]
+
+
+def test_as_many_run_at_a_time_as_there_are_jobs() -> None:
+    # Each waits for the other, and says what it says in lines.
+    wait = "import sys, pathlib, time; me, other = map(pathlib.Path, sys.argv[1:]); me.touch()\n"
+    wait += "while not other.exists(): time.sleep(0.01)"
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = f"{folder}/a", f"{folder}/b"
+        commands = {"a": [sys.executable, "-c", wait, a, b], "b": [sys.executable, "-c", wait, b, a]}
+        assert reproduce._run_all(commands, 2) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_a_run_that_was_stopped_no_other_begins(jobs: int, tmp_path: Path) -> None:
+    stop = [sys.executable, "-c", "import sys; sys.exit(130)"]
+    touch = [sys.executable, "-c", f"open({str(tmp_path / 'begun')!r}, 'w')"]
+    slow = [sys.executable, "-c", "import time; time.sleep(1)"]
+    together = {f"slow {n}": slow for n in range(1, jobs)}
+    with pytest.raises(KeyboardInterrupt):
+        reproduce._run_all({"a": stop, **together, "e": touch}, jobs)
+    assert not (tmp_path / "begun").exists()
+
+
+def test_what_runs_together_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
+    assert reproduce._run_all({"a": command, "b": [sys.executable, "-c", ""]}, 2) == ["a"]
+    assert {"out", "err"} <= set(capfd.readouterr().err.split())
 
 
 def test_the_estimate_is_the_arithmetic_over_the_speed() -> None:
