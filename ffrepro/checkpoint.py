@@ -12,6 +12,9 @@ import torch
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 
+# Of what runs and algorithms keep; to be raised where that changes, so that no older state is gone on from.
+FORMAT = 2
+
 
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
     """Write `state` of the run `fingerprint` to `path`, atomically."""

@@ -102,7 +102,9 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
     saved = checkpoint.load(job.checkpoint, _kept_as(job))
     if saved is None:
         if job.checkpoint.exists():
-            console.print(f"{job.title}: {job.checkpoint} is of other options, device or precision: not gone on from.")
+            console.print(
+                f"{job.title}: {job.checkpoint} is of other options, device, precision or code: not gone on from."
+            )
         return Progress()
     algorithm.load_state_dict(saved["algorithm"])
     progress = Progress(**saved["progress"])
@@ -158,7 +160,7 @@ def _keep(job: Job, state: dict[str, Any], progress: Progress) -> None:
 
 def _kept_as(job: Job) -> str:
     """What a checkpoint can be gone on from: random numbers and rounding differ between devices and precisions."""
-    return f"{job.fingerprint}-{job.device.type}-{job.precision}"
+    return f"{job.fingerprint}-{job.device.type}-{job.precision}-{checkpoint.FORMAT}"
 
 
 def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:

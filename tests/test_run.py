@@ -258,6 +258,19 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
     assert_as_uncut(tmp_path, whole)
 
 
+def test_a_state_of_older_code_is_not_gone_on_from(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    older = "import ffrepro.checkpoint; ffrepro.checkpoint.FORMAT -= 1\n"
+    cut = CUT.format(every=1e9, step=48, signal="SIGINT")
+    assert command_line(*command, patch=older + cut).code == 130
+    finished = command_line(*command)
+    assert finished.code == 0, finished.err
+    assert "not gone on from" in finished.err
+    assert_as_uncut(tmp_path, whole)
+
+
 def test_ctrl_c_in_the_first_epoch_leaves_nothing_behind(command_line: CommandLine, tmp_path: Path) -> None:
     patch = CUT.format(every=0.0, step=3, signal="SIGINT")
     stopped = command_line(*LONGER, f"results_dir={tmp_path}", patch=patch)
