@@ -50,7 +50,7 @@ class Connections(Protocol):
         """
         ...
 
-    def fields(self, n: int, image_shape: tuple[int, int]) -> Tensor:
+    def fields(self, n: int, input_shape: tuple[int, int]) -> Tensor:
         """The weights of `n` units as images (n, height, width), where what lies below is an image."""
         ...
 
@@ -134,8 +134,8 @@ class Dense(_Weights):
         else:
             self.weight_velocity.addmm_(below.t(), delta, beta=momentum, alpha=share)
 
-    def fields(self, n: int, image_shape: tuple[int, int]) -> Tensor:
-        height, width = image_shape
+    def fields(self, n: int, input_shape: tuple[int, int]) -> Tensor:
+        height, width = input_shape
         return self.weight[: height * width, :n].t().reshape(-1, height, width)
 
 
@@ -181,7 +181,7 @@ class LocalFields(_Weights):
         else:
             self.weight_velocity.baddbmm_(self.windows(below).transpose(1, 2), asked, beta=momentum, alpha=share)
 
-    def fields(self, n: int, image_shape: tuple[int, int]) -> Tensor:
+    def fields(self, n: int, input_shape: tuple[int, int]) -> Tensor:
         # As many of each location as there is room for, location after location.
         each = -(-n // self.weight.shape[0])
         shown = self.weight[:, :, :each].transpose(1, 2).reshape(-1, self.weight.shape[1])[:n]

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from ffrepro.algorithm import Algorithm
 from ffrepro.architecture import Architecture
 from ffrepro.config import budgeted_epochs, build
+from ffrepro.dataset import Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
 
-_IMAGES, _TEST_IMAGES, _IMAGE_SHAPE = 60_000, 20_000, (28, 28)
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
 _OVERHEAD, _START_S = 1.25, 8.0
 _GPU_STEP_S = 0.0008  # a step cannot be shorter: starting its kernels takes that long
@@ -46,14 +46,16 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     """About how long the run of a composed `config` takes, from start to record."""
     algorithm: type[Algorithm] = hydra.utils.get_class(config.algorithm._target_)
     architecture: Architecture = build(config.architecture)
-    weights = sum(math.prod(shape) for shape in architecture.shapes(_IMAGE_SHAPE))
-    images = config.budget.train_examples or _IMAGES - config.dataset.validation
-    tested = config.budget.test_examples * 2 if config.budget.test_examples else _TEST_IMAGES
+    source: Source = build(config.dataset)
+    trained, tested = source.sizes
+    trained = min(trained, config.budget.train_examples or trained)
+    tested = min(tested, 2 * (config.budget.test_examples or tested))
+    weights = sum(math.prod(shape) for shape in architecture.shapes(source.input_shape))
     epochs = budgeted_epochs(config)
-    batch: int = config.algorithm.batch_size
+    batch: int = config.algorithm.get("batch_size", trained)  # what is counted is counted at once
     # Twice an update's time: the velocity's own update reads and writes as much again.
     step = algorithm.training_passes * 2 * weights * batch / speed.products + 2 * weights / speed.updates
-    training: float = epochs * (images // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
+    training: float = epochs * (trained // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
     testing: float = algorithm.test_passes * 2 * weights * tested / speed.products
     return training + testing + _START_S
 

@@ -5,20 +5,16 @@ At these sizes an H200 computes a step in less time than Python needs to start i
 
 import copy
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-
-class _Stateful(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+from ffrepro.dataset import Split
+from ffrepro.state import Stateful
 
 
 def replayed(
-    step: Callable[[Tensor], Tensor], batch: Tensor, owner: _Stateful, generator: torch.Generator
+    step: Callable[[Tensor], Tensor], batch: Tensor, owner: Stateful, generator: torch.Generator
 ) -> Callable[[Tensor], Tensor]:
     """`step` as one CUDA graph; `step` itself on the CPU.
 
@@ -54,8 +50,21 @@ def replayed(
     return replay
 
 
-def total(step: Callable[[Tensor], Tensor], batches: Tensor, owner: _Stateful, generator: torch.Generator) -> Tensor:
-    """The sum of what `step` returns over an epoch's `batches` (n_batches, batch_size), see `replayed`."""
+def total(
+    minibatch: Callable[[Tensor, Tensor], Tensor],
+    split: Split,
+    batches: Tensor,
+    owner: Stateful,
+    generator: torch.Generator,
+) -> Tensor:
+    """The sum of what `minibatch` returns of inputs and targets, over an epoch's `batches` (n_batches, batch_size).
+
+    See `replayed`.
+    """
+
+    def step(batch: Tensor) -> Tensor:
+        return minibatch(split.inputs[batch], split.targets[batch])
+
     take = replayed(step, batches[0], owner, generator)
     totals = take(batches[0]).clone()
     for batch in batches[1:]:

@@ -19,7 +19,6 @@ from ffrepro import record
 from ffrepro.algorithm import Metrics
 from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
-from ffrepro.dataset.digits import stand_in_for
 from ffrepro.device import choose_device, choose_precision, choose_threads
 from ffrepro.errors import DataNotFoundError
 from ffrepro.paths import from_root
@@ -178,9 +177,9 @@ def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
     except DataNotFoundError as error:
         if not config.budget.may_stand_in:
             raise
+        stand_in = source.stand_in()
         console.print(
-            f"{error}\n*** STAND-IN *** going on with scikit-learn's 8×8 digits in the place of {source.name}: "
-            "this tries the program and reproduces nothing."
+            f"{error}\n*** STAND-IN *** going on with {stand_in.name}: this tries the program and reproduces nothing."
         )
-        dataset = stand_in_for(source.name, source.validation / 60_000).load(device)
+        dataset = stand_in.load(device)
     return dataset.reduced(config.budget.train_examples, config.budget.test_examples)

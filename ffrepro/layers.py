@@ -5,7 +5,7 @@ are enough here, and autograd is not used.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,13 @@ def significant(factors: Tensor) -> Tensor:
     return factors.topk(kept).indices
 
 
+class Pass(NamedTuple):
+    """A layer on some data: its `activities` (B, width), and what it was `given` (B, fan_in)."""
+
+    activities: Tensor
+    given: Tensor
+
+
 class HiddenLayer:
     """A layer with an objective of its own: p = σ(goodness - threshold) near 1 for positive data, near 0 for negative.
 
@@ -77,58 +84,54 @@ class HiddenLayer:
         return self.connections(below)
 
     def learn(
-        self,
-        positive: Tensor,
-        positive_given: Tensor,
-        negative: Tensor,
-        negative_given: Tensor,
-        *,
-        rate: float,
-        threshold_rate: float = 0.0,
+        self, positive: Pass | None, negative: Pass | None, *, rate: float, threshold_rate: float = 0.0
     ) -> Tensor:
         """Raise the goodness of positive data above the threshold, lower that of negative data below it.
 
         Args:
-            positive: (B, width), activities.
-            positive_given: (B, fan_in), what the layer was given.
-            negative: (B, width), activities.
-            negative_given: (B, fan_in), what the layer was given.
+            positive: the layer on positive data; None where the update is of negative data alone.
+            negative: the other way round.
             rate: the learning rate, on half of the goodness's derivative.
             threshold_rate: of the threshold, which then follows the data; 0 keeps it.
 
         Returns:
             The loss before the update, -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
-        size = len(positive)
-        positive_margin = self.goodness(positive) - self.threshold
-        negative_margin = self.goodness(negative) - self.threshold
-        missed = torch.sigmoid(-positive_margin)  # 1 - p⁺
-        fooled = torch.sigmoid(negative_margin)  # p⁻
-
-        # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones.
-        self.running_mean.mul_(self.momentum).add_(positive.mean(0), alpha=1 - self.momentum)
-        peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-
-        kept, feared = significant(missed), significant(fooled)
-        delta = torch.cat(
-            [
-                missed[kept, None] * self.goodness.half_gradient(positive[kept]),
-                -fooled[feared, None] * self.goodness.half_gradient(negative[feared]),
-            ]
-        )
-        # The peer term is the same for every positive image: one row with the sum of their inputs stands for all.
+        given, deltas, size = [], [], 0
+        loss, surplus = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
+        for seen, sign in ((positive, 1), (negative, -1)):
+            if seen is not None:
+                margin = sign * (self.goodness(seen.activities) - self.threshold)
+                taken_for_other = torch.sigmoid(-margin)  # 1 - p⁺, or p⁻
+                kept = significant(taken_for_other)
+                towards = self.goodness.half_gradient(seen.activities[kept])
+                deltas.append(sign * taken_for_other[kept, None] * towards)
+                given.append(seen.given[kept])
+                size = len(seen.given)
+                loss = loss + softplus(-margin).mean()
+                surplus = surplus - sign * taken_for_other.mean()
+        delta = torch.cat(deltas)
+        bias_gradient = delta.sum(0)
+        if positive is not None:
+            # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
+            # the same for every positive image: one row with the sum of their inputs stands for all.
+            self.running_mean.mul_(self.momentum).add_(positive.activities.mean(0), alpha=1 - self.momentum)
+            peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
+            delta = torch.cat([delta, peer.unsqueeze(0)])
+            given.append(positive.given.sum(0, keepdim=True))
+            bias_gradient.add_(peer, alpha=len(positive.given))
         self.connections.learn(
-            torch.cat([positive_given[kept], negative_given[feared], positive_given.sum(0, keepdim=True)]),
-            torch.cat([delta, peer.unsqueeze(0)]),
-            delta.sum(0).add_(peer, alpha=size),
+            torch.cat(given),
+            delta,
+            bias_gradient,
             batch_size=size,
             momentum=self.momentum,
             rate=rate,
             weight_cost=self.weight_cost,
         )
         if threshold_rate:
-            self.threshold.add_(fooled.mean() - missed.mean(), alpha=threshold_rate)
-        return softplus(-positive_margin).mean() + softplus(negative_margin).mean()
+            self.threshold.add_(surplus, alpha=threshold_rate)
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -141,6 +144,29 @@ class HiddenLayer:
         self.connections.load_state_dict(state["connections"])
         self.running_mean.copy_(state["running_mean"])
         self.threshold.copy_(state["threshold"])
+
+
+def hidden_layers(
+    built: Sequence[Connections],
+    goodness: Goodness,
+    *,
+    threshold: float,
+    momentum: float,
+    weight_cost: float,
+    peer_normalization: float,
+) -> list[HiddenLayer]:
+    """A layer on each of the connections that an architecture has `built`; the arguments are `HiddenLayer`'s."""
+    return [
+        HiddenLayer(
+            connections,
+            goodness,
+            threshold=threshold,
+            momentum=momentum,
+            weight_cost=weight_cost,
+            peer_normalization=peer_normalization,
+        )
+        for connections in built
+    ]
 
 
 def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Tensor], list[Tensor]]:

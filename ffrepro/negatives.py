@@ -22,7 +22,12 @@ def sample_wrong_label(logits: Tensor, targets: Tensor, generator: torch.Generat
 
     The net's own likely mistakes are the hard negatives that make training several times shorter.
     """
-    likely = logits.scatter(1, targets.unsqueeze(1), _EXCLUDED).softmax(-1)
+    return sample_label(logits.scatter(1, targets.unsqueeze(1), _EXCLUDED), generator)
+
+
+def sample_label(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from softmax(`logits`) (B, n_classes): (B,)."""
+    likely = logits.softmax(-1)
     # The race of exponential clocks: what torch.multinomial does too, but without its checks, which wait for a GPU.
     return (likely / torch.empty_like(likely).exponential_(generator=generator)).argmax(1)
 

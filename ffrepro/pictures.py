@@ -10,9 +10,9 @@ _HISTOGRAM_BINS = 60
 _HISTOGRAM_RANGE = (0.0, 6.0)
 
 
-def fields(connections: Connections, image_shape: tuple[int, int]) -> np.ndarray:
+def fields(connections: Connections, input_shape: tuple[int, int]) -> np.ndarray:
     """What the first units see best in an image below, (n, height, width)."""
-    return connections.fields(FIELDS, image_shape).float().cpu().numpy()
+    return connections.fields(FIELDS, input_shape).float().cpu().numpy()
 
 
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

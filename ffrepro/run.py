@@ -18,7 +18,6 @@ from ffrepro.config import build
 from ffrepro.dataset import Dataset
 from ffrepro.device import PRECISIONS
 from ffrepro.errors import UserError
-from ffrepro.evaluate import TRAIN_EVALUATED
 from ffrepro.job import Job, Progress, console, prepare
 from ffrepro.pictures import field_grid, packed
 from ffrepro.record import Record
@@ -166,15 +165,15 @@ def _kept_as(job: Job) -> str:
 def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
     """The test set's only evaluation, with the same figures on training (and validation) data."""
     metrics: Metrics = {}
-    splits = {"test": dataset.test, "train": dataset.train.first(TRAIN_EVALUATED), "validation": dataset.validation}
+    splits = {"test": dataset.test, "train": dataset.train_evaluated, "validation": dataset.validation}
     for name, split in splits.items():
         if split is not None:
             metrics |= {f"{name}_{key}": value for key, value in algorithm.evaluate(split).items()}
     return metrics
 
 
-def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray:
-    """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields as one picture."""
+def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
+    """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields, if there are any."""
     arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)))
     kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
     seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
@@ -183,7 +182,7 @@ def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray:
         for seed, path in seeds.items():
             if seed != job.config.seed:
                 path.unlink(missing_ok=True)
-    return field_grid(arrays["first_layer_fields"])
+    return field_grid(arrays["first_layer_fields"]) if "first_layer_fields" in arrays else None
 
 
 @contextmanager
@@ -209,7 +208,6 @@ def _say(job: Job, outcome: Record) -> None:
         return
     reduced = "" if outcome.budget == "paper" else f" ({outcome.budget} budget: no reproduction)"
     stand_in = " on STAND-IN data" if outcome.data["stand_in"] else ""
-    console.print(
-        f"{job.title}: test error {outcome.metrics['test_error']:.2f} %{reduced}{stand_in} "
-        f"in {duration(outcome.wall_s)}. Recorded in {job.path}"
-    )
+    name = "test_error" if "test_error" in outcome.metrics else "test_perplexity"
+    figure = f"{name.replace('_', ' ')} {outcome.metrics[name]:.2f}{' %' if name == 'test_error' else ''}"
+    console.print(f"{job.title}: {figure}{reduced}{stand_in} in {duration(outcome.wall_s)}. Recorded in {job.path}")

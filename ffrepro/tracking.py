@@ -25,7 +25,7 @@ class Tracker(Protocol):
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
 
     def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
-        """The final metrics, and the first layer's fields (height, width) in one picture."""
+        """The final metrics, and the first layer's fields (height, width) in one picture, if it has any."""
         ...
 
     def fail(self) -> None:

@@ -89,7 +89,7 @@ def test_a_preset_says_its_claim_its_command_and_its_place(name: str) -> None:
         assert text.startswith("# @package _global_\n# Question: ")
         assert f"# Command: python -m ffrepro -m experiment={name}\n" in text
     else:
-        assert text.startswith("# @package _global_\n# Claim: ")
+        assert text.startswith(tuple(f"# @package _global_\n# {what}: " for what in ("Claim", "Question", "Baseline")))
         assert f"# Command: python -m ffrepro experiment={name} " in text
     config = compose(f"experiment={name}")
     assert f"{config.table}/{config.row}" == name

@@ -73,8 +73,15 @@ def test_on_the_cpu_the_step_is_taken_as_it_is() -> None:
 def test_the_total_is_the_sum_over_all_batches() -> None:
     algorithm = begun("supervised", torch.device("cpu"), torch.float32)
     batches = torch.arange(12).view(4, 3)
-    found = total(lambda batch: batch[:2].float(), batches, algorithm, algorithm.label_generator)
-    assert found.tolist() == [0 + 3 + 6 + 9, 1 + 4 + 7 + 10]
+    split = Split(torch.arange(12.0), 100 * torch.arange(12))
+    found = total(
+        lambda inputs, targets: torch.stack([inputs[0], targets[1]]),
+        split,
+        batches,
+        algorithm,
+        algorithm.label_generator,
+    )
+    assert found.tolist() == [0 + 3 + 6 + 9, 100 * (1 + 4 + 7 + 10)]
 
 
 def train(algorithm: Algorithm, epochs: int) -> list[dict[str, float]]:

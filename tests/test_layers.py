@@ -16,7 +16,7 @@ from ffrepro.goodness import (
     SumOfActivities,
     SumOfSquares,
 )
-from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds, normalize, significant
+from ffrepro.layers import HiddenLayer, Pass, Softmax, forward, in_thresholds, normalize, significant
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -85,10 +85,10 @@ def hidden(
     )
 
 
-def given(layer: HiddenLayer, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def given(layer: HiddenLayer, seed: int) -> Pass:
     """Activities of nine data, and what the layer was given."""
     below = normalize(random(9, 12, seed=seed))
-    return layer(below), below
+    return Pass(layer(below), below)
 
 
 def half_log_loss(layer: HiddenLayer, seed: int, sign: float) -> np.ndarray:
@@ -129,7 +129,7 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step in range(4):
         (yp, xp), (yn, xn) = given(layer, 10 + step), given(layer, 20 + step)
-        loss = layer.learn(yp, xp, yn, xn, rate=0.3)
+        loss = layer.learn(Pass(yp, xp), Pass(yn, xn), rate=0.3)
         xp, xn = xp.numpy(), xn.numpy()
         yp, yn = np.maximum(0, xp @ W + b), np.maximum(0, xn @ W + b)
         pp, pn = (1 / (1 + np.exp(-((y**2).sum(1) - 8.0))) for y in (yp, yn))
@@ -157,7 +157,7 @@ def test_learning_lowers_the_loss_of_both_kinds_of_data(goodness: Goodness) -> N
     layer = hidden(goodness)
     layer.peer_normalization = layer.weight_cost = 0.0
     before = [half_log_loss(layer, 1, 1.0).mean(), half_log_loss(layer, 2, -1.0).mean()]
-    losses = [layer.learn(*given(layer, 1), *given(layer, 2), rate=0.3).item() for _ in range(40)]
+    losses = [layer.learn(given(layer, 1), given(layer, 2), rate=0.3).item() for _ in range(40)]
     assert losses[0] == pytest.approx(sum(before), rel=1e-10)
     assert losses[-1] < 0.9 * losses[0]
     assert losses[-1] < losses[20] < losses[0]
@@ -168,14 +168,14 @@ def test_the_threshold_rises_by_the_share_that_fools_it_less_the_share_that_miss
     start = layer.threshold.item()
     missed = 1 - np.exp(-half_log_loss(layer, 1, 1.0))
     fooled = 1 - np.exp(-half_log_loss(layer, 2, -1.0))
-    layer.learn(*given(layer, 1), *given(layer, 2), rate=0.3, threshold_rate=0.25)
+    layer.learn(given(layer, 1), given(layer, 2), rate=0.3, threshold_rate=0.25)
     assert layer.threshold.item() - start == pytest.approx(0.25 * (fooled.mean() - missed.mean()), rel=1e-9)
     assert abs(layer.threshold.item() - start) > 1e-3
 
 
 def test_a_hidden_layer_goes_on_from_its_state_as_if_uncut() -> None:
     def step(layer: HiddenLayer, seed: int) -> None:
-        layer.learn(*given(layer, seed), *given(layer, seed + 1), rate=0.3, threshold_rate=0.1)
+        layer.learn(given(layer, seed), given(layer, seed + 1), rate=0.3, threshold_rate=0.1)
 
     layer, resumed = hidden(), hidden(threshold=3.0)
     step(layer, 1)

@@ -37,11 +37,11 @@ import ffrepro.run
 from ffrepro.algorithm.ff_supervised import FFSupervised
 ffrepro.run.CHECKPOINT_EVERY_S = {every}
 taken, original = [], FFSupervised.minibatch
-def minibatch(self, *arguments):
+def minibatch(self, *arguments, **named):
     taken.append(1)
     if len(taken) == {step}:
         os.kill(os.getpid(), signal.{signal})
-    return original(self, *arguments)
+    return original(self, *arguments, **named)
 FFSupervised.minibatch = minibatch
 """
 

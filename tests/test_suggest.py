@@ -21,8 +21,12 @@ def explained(*arguments: str) -> str:
         (["algorithm.learning_rte=1"], "there is no option 'algorithm.learning_rte'.", "algorithm.learning_rate"),
         (["learning_rate=1"], "there is no option 'learning_rate'.", "mean algorithm.learning_rate"),
         (["goodnes=sum_of_squares"], "there is no option 'goodnes'.", "Did you mean goodness"),
-        (["dataset=mnits"], "there is no dataset=mnits: expected one of digits, fashion_mnist, mnist.", "mean mnist"),
-        (["dataset=qqqq"], "there is no dataset=qqqq: expected one of digits, fashion_mnist, mnist.", ""),
+        (
+            ["dataset=mnits"],
+            "there is no dataset=mnits: expected one of aesop, digits, fashion_mnist, mnist.",
+            "mean mnist",
+        ),
+        (["dataset=qqqq"], "there is no dataset=qqqq: expected one of aesop, digits, fashion_mnist, mnist.", ""),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
         (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),
         # An option of backprop, where an experiment chose it.

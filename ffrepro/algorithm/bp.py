@@ -4,6 +4,7 @@ Source: The Forward-Forward Algorithm, section 3.1: a few fully connected ReLU l
 for about 20 epochs without regularising by the two-dimensional form of the images.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -16,8 +17,9 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.connections import Dense
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
-from ffrepro.evaluate import ROWS, chunks, error_percent
+from ffrepro.evaluate import ROWS, chunks, measured
 from ffrepro.pictures import FIELDS
+from ffrepro.rollout import samples
 from ffrepro.schedule import batches
 
 
@@ -40,13 +42,14 @@ class Backprop:
 
     def begin(self, setting: Setting) -> None:
         self.train = setting.dataset.train
-        self.image_shape = setting.dataset.image_shape
+        self.input_shape = setting.dataset.input_shape
+        self.alphabet = setting.dataset.alphabet
         self.schedule = setting.schedule
         self.products = setting.products
         self.device = setting.device
         self.generator = torch.Generator().manual_seed(setting.seed)
         built = setting.architecture.build(
-            setting.dataset.image_shape,
+            setting.dataset.input_shape,
             self.generator,
             device=setting.device,
             products=setting.state,
@@ -89,24 +92,26 @@ class Backprop:
             self.optimizer.step()
             totals += torch.stack([loss.detach(), (logits.argmax(1) != targets).sum().to(loss.dtype)])
         loss_sum, errors = totals.tolist()
-        return {"loss": loss_sum / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
+        loss_mean = loss_sum / len(epoch_batches)
+        if self.alphabet is not None:
+            return {"loss": loss_mean, "running_perplexity": math.exp(loss_mean)}
+        return {"loss": loss_mean, "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def monitor(self, split: Split) -> Metrics:
-        return {"error": self.evaluate(split)["error"]}
+        headline = "error" if self.alphabet is None else "perplexity"
+        return {headline: self.evaluate(split)[headline]}
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Metrics:
-        """`error`, and `loss`: the mean cross-entropy in nats."""
-        logits = torch.cat([self.logits(split.inputs[part]) for part in chunks(len(split), ROWS)])
-        return {
-            "error": error_percent(logits, split.targets),
-            "loss": cross_entropy(logits, split.targets).item(),
-        }
+        """See `measured`."""
+        return measured(torch.cat([self.logits(split.inputs[part]) for part in chunks(len(split), ROWS)]), split)
 
+    @torch.no_grad()
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
-        """First-layer fields."""
+        """First-layer fields, and text that the net writes where it has learned from text."""
         fields = self.weights[0][:FIELDS].detach().float().cpu().numpy()
-        return {"first_layer_fields": fields.reshape(-1, *self.image_shape)}
+        written = {} if self.alphabet is None else samples(self.logits, split, len(self.alphabet))
+        return {"first_layer_fields": fields.reshape(-1, *self.input_shape), **written}
 
     def state_dict(self) -> dict[str, Any]:
         return {

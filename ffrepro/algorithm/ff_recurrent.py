@@ -7,6 +7,7 @@ learns, at each iteration; the minibatch update is that of the released code for
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +21,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, in_thresholds, normalize
+from ffrepro.layers import Pass, Softmax, hidden_layers, in_thresholds, normalize
 from ffrepro.negatives import sample_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
+from ffrepro.state import Stateful, restore, state_of
 
 
 class FFRecurrent:
@@ -105,17 +107,14 @@ class FFRecurrent:
             state=setting.state,
             top=self.n_classes,
         )
-        self.layers = [
-            HiddenLayer(
-                connections,
-                setting.goodness,
-                threshold=self.threshold,
-                momentum=self.momentum,
-                weight_cost=self.weight_cost,
-                peer_normalization=self.peer_normalization,
-            )
-            for connections in self.connections
-        ]
+        self.layers = hidden_layers(
+            self.connections,
+            setting.goodness,
+            threshold=self.threshold,
+            momentum=self.momentum,
+            weight_cost=self.weight_cost,
+            peer_normalization=self.peer_normalization,
+        )
         self.softmax = Softmax(
             [connections.width for connections in self.connections],
             self.n_classes,
@@ -161,14 +160,10 @@ class FFRecurrent:
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        gain = self.schedule.gain(epoch)
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
-
-        def step(batch: Tensor) -> Tensor:
-            return self.minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
-
-        loss, errors = total(step, epoch_batches, self, self.label_generator).tolist()
+        minibatch = partial(self.minibatch, gain=self.schedule.gain(epoch))
+        loss, errors = total(minibatch, self.train, epoch_batches, self, self.label_generator).tolist()
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
@@ -195,12 +190,12 @@ class FFRecurrent:
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
         losses = []
         for k, layer in enumerate(self.layers):
-            positive, negative = (torch.cat([y[k][half] for y, _ in run]) for half in _halves(size))
             given = [torch.cat(pairs[k], dim=1) for _, pairs in run]
-            positive_given, negative_given = (torch.cat([x[half] for x in given]) for half in _halves(size))
-            losses.append(
-                layer.learn(positive, positive_given, negative, negative_given, rate=gain * self.learning_rate)
+            positive, negative = (
+                Pass(torch.cat([y[k][half] for y, _ in run]), torch.cat([x[half] for x in given]))
+                for half in (slice(0, size), slice(size, 2 * size))
             )
+            losses.append(layer.learn(positive, negative, rate=gain * self.learning_rate))
         errors = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
 
@@ -269,19 +264,10 @@ class FFRecurrent:
     # What a checkpoint holds ----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "layers": [layer.state_dict() for layer in self.layers],
-            "softmax": self.softmax.state_dict(),
-            "generators": [self.generator.get_state(), self.label_generator.get_state()],
-        }
+        return state_of(*self._kept())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for layer, saved in zip(self.layers, state["layers"], strict=True):
-            layer.load_state_dict(saved)
-        self.softmax.load_state_dict(state["softmax"])
-        self.generator.set_state(state["generators"][0])
-        self.label_generator.set_state(state["generators"][1])
+        restore(*self._kept(), state)
 
-
-def _halves(size: int) -> tuple[slice, slice]:
-    return slice(0, size), slice(size, 2 * size)
+    def _kept(self) -> tuple[list[Stateful], list[torch.Generator]]:
+        return [*self.layers, self.softmax], [self.generator, self.label_generator]

@@ -7,6 +7,7 @@ Each layer learns to have a goodness above its threshold for the one and below i
 only the direction of its activities.
 """
 
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,10 +21,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent, errors_by_layer
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds
+from ffrepro.layers import Pass, Softmax, forward, hidden_layers, in_thresholds
 from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
+from ffrepro.state import Stateful, restore, state_of
 
 
 class FFSupervised:
@@ -101,17 +103,14 @@ class FFSupervised:
             products=setting.products,
             state=setting.state,
         )
-        self.layers = [
-            HiddenLayer(
-                connections,
-                self.goodness,
-                threshold=self.threshold,
-                momentum=self.momentum,
-                weight_cost=self.weight_cost,
-                peer_normalization=self.peer_normalization,
-            )
-            for connections in built
-        ]
+        self.layers = hidden_layers(
+            built,
+            self.goodness,
+            threshold=self.threshold,
+            momentum=self.momentum,
+            weight_cost=self.weight_cost,
+            peer_normalization=self.peer_normalization,
+        )
         if len(self.layers) == 1 and not self.first_layer_counts:
             raise UserError(
                 "a net of one hidden layer needs algorithm.first_layer_counts=true: no other is left to test."
@@ -133,14 +132,10 @@ class FFSupervised:
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        gain = self.schedule.gain(epoch)
-
-        def step(batch: Tensor) -> Tensor:
-            return self.minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
-
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.neutral.device)
-        loss, errors = total(step, epoch_batches, self, self.label_generator).tolist()
+        minibatch = partial(self.minibatch, gain=self.schedule.gain(epoch))
+        loss, errors = total(minibatch, self.train, epoch_batches, self, self.label_generator).tolist()
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
@@ -175,10 +170,8 @@ class FFSupervised:
         )
         losses = [
             layer.learn(
-                positive[k],
-                positive_given[k],
-                negative[k],
-                negative_given[k],
+                Pass(positive[k], positive_given[k]),
+                Pass(negative[k], negative_given[k]),
                 rate=gain * self.learning_rate,
                 threshold_rate=gain * self.threshold_learning_rate,
             )
@@ -236,15 +229,10 @@ class FFSupervised:
     # What a checkpoint holds ----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "layers": [layer.state_dict() for layer in self.layers],
-            "softmax": self.softmax.state_dict(),
-            "generators": [self.generator.get_state(), self.label_generator.get_state()],
-        }
+        return state_of(*self._kept())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for layer, saved in zip(self.layers, state["layers"], strict=True):
-            layer.load_state_dict(saved)
-        self.softmax.load_state_dict(state["softmax"])
-        self.generator.set_state(state["generators"][0])
-        self.label_generator.set_state(state["generators"][1])
+        restore(*self._kept(), state)
+
+    def _kept(self) -> tuple[list[Stateful], list[torch.Generator]]:
+        return [*self.layers, self.softmax], [self.generator, self.label_generator]

@@ -7,6 +7,7 @@ The minibatch update is that of the code released for the supervised nets.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,10 +20,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import HiddenLayer, Softmax, forward, in_thresholds
+from ffrepro.layers import Pass, Softmax, forward, hidden_layers, in_thresholds
 from ffrepro.negatives import hybrid_images
 from ffrepro.pictures import fields
 from ffrepro.schedule import HoldThenLinear, batches
+from ffrepro.state import Stateful, restore, state_of
 
 _PICTURED = 36  # hybrid images
 
@@ -99,17 +101,14 @@ class FFUnsupervised:
         built = setting.architecture.build(
             self.image_shape, self.generator, device=setting.device, products=setting.products, state=setting.state
         )
-        self.layers = [
-            HiddenLayer(
-                connections,
-                setting.goodness,
-                threshold=self.threshold,
-                momentum=self.momentum,
-                weight_cost=self.weight_cost,
-                peer_normalization=self.peer_normalization,
-            )
-            for connections in built
-        ]
+        self.layers = hidden_layers(
+            built,
+            setting.goodness,
+            threshold=self.threshold,
+            momentum=self.momentum,
+            weight_cost=self.weight_cost,
+            peer_normalization=self.peer_normalization,
+        )
         # A softmax on each reading of the net costs next to nothing: (first, last) layer read, from 0.
         last = len(built) - 1
         self.counted = (0 if self.first_layer_counts or last == 0 else 1, last)
@@ -128,22 +127,18 @@ class FFUnsupervised:
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        metrics = self._learn_from_all(self.minibatch, self.schedule.gain(epoch))
+        metrics = self._learn_from_all(partial(self.minibatch, gain=self.schedule.gain(epoch)))
         if self.softmax == "after" and epoch == self.schedule.epochs:
             schedule = HoldThenLinear(self.softmax_epochs)
             for further in range(1, self.softmax_epochs + 1):
-                metrics |= self._learn_from_all(self.softmax_minibatch, schedule.gain(further))
+                metrics |= self._learn_from_all(partial(self.softmax_minibatch, gain=schedule.gain(further)))
         return metrics
 
-    def _learn_from_all(self, minibatch: Callable[[Tensor, Tensor, float], Tensor], gain: float) -> Metrics:
+    def _learn_from_all(self, minibatch: Callable[[Tensor, Tensor], Tensor]) -> Metrics:
         """Take each image once; `minibatch` returns its loss and the softmax's errors, or those errors alone."""
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
-
-        def step(batch: Tensor) -> Tensor:
-            return minibatch(self.train.inputs[batch], self.train.targets[batch], gain)
-
-        *losses, errors = total(step, epoch_batches, self, self.mask_generator).tolist()
+        *losses, errors = total(minibatch, self.train, epoch_batches, self, self.mask_generator).tolist()
         metrics = {"loss": losses[0] / len(epoch_batches)} if losses else {}
         if self.softmax == "beside" or not losses:
             metrics["running_error"] = 100.0 * errors / epoch_batches.numel()
@@ -159,7 +154,7 @@ class FFUnsupervised:
         hybrids = hybrid_images(images, self.image_shape, self.blurs, self.mask_generator)
         activities, given = forward(self.layers, torch.cat([images, hybrids]))
         losses = [
-            layer.learn(y[:size], x[:size], y[size:], x[size:], rate=gain * self.learning_rate)
+            layer.learn(Pass(y[:size], x[:size]), Pass(y[size:], x[size:]), rate=gain * self.learning_rate)
             for layer, y, x in zip(self.layers, activities, given, strict=False)
         ]
         read = [x[:size] for x in given[1:]]
@@ -215,14 +210,12 @@ class FFUnsupervised:
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, hybrid images, and the goodness of images and hybrids over each layer's threshold."""
-        generator = torch.Generator(self.device).manual_seed(0)
+        found = {"first_layer_fields": fields(self.layers[0].connections, self.image_shape)}
         if len(split) == 1:  # there is none to mix it with
-            return {"first_layer_fields": fields(self.layers[0].connections, self.image_shape)}
+            return found
+        generator = torch.Generator(self.device).manual_seed(0)
         hybrids = hybrid_images(split.inputs, self.image_shape, self.blurs, generator)
-        found = {
-            "first_layer_fields": fields(self.layers[0].connections, self.image_shape),
-            "hybrid_images": hybrids[:_PICTURED].view(-1, *self.image_shape).float().cpu().numpy(),
-        }
+        found["hybrid_images"] = hybrids[:_PICTURED].view(-1, *self.image_shape).float().cpu().numpy()
         for name, images in (("positive", split.inputs), ("negative", hybrids)):
             activities, _ = forward(self.layers, images)
             goodness = torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
@@ -232,16 +225,10 @@ class FFUnsupervised:
     # What a checkpoint holds ----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "layers": [layer.state_dict() for layer in self.layers],
-            "readouts": [softmax.state_dict() for softmax in self.readouts.values()],
-            "generators": [self.generator.get_state(), self.mask_generator.get_state()],
-        }
+        return state_of(*self._kept())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for layer, saved in zip(self.layers, state["layers"], strict=True):
-            layer.load_state_dict(saved)
-        for softmax, saved in zip(self.readouts.values(), state["readouts"], strict=True):
-            softmax.load_state_dict(saved)
-        self.generator.set_state(state["generators"][0])
-        self.mask_generator.set_state(state["generators"][1])
+        restore(*self._kept(), state)
+
+    def _kept(self) -> tuple[list[Stateful], list[torch.Generator]]:
+        return [*self.layers, *self.readouts.values()], [self.generator, self.mask_generator]

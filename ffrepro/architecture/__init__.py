@@ -11,8 +11,8 @@ from ffrepro.connections import Connections
 class Architecture(Protocol):
     """Hidden layers in the order of a bottom-up pass."""
 
-    def shapes(self, image_shape: tuple[int, int]) -> list[tuple[int, ...]]:
-        """The shape of each layer's weights over an image of `image_shape`.
+    def shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, ...]]:
+        """The shape of each layer's weights over an image of `input_shape`.
 
         Raises:
             UserError: the layers do not fit the image or each other.
@@ -21,7 +21,7 @@ class Architecture(Protocol):
 
     def build(
         self,
-        image_shape: tuple[int, int],
+        input_shape: tuple[int, int],
         generator: torch.Generator,
         *,
         device: torch.device,
@@ -31,7 +31,7 @@ class Architecture(Protocol):
         """New connections; drawn on the CPU, so that a seed gives one net on every device.
 
         Args:
-            image_shape: (height, width) of the image below.
+            input_shape: (height, width) of the image below.
             generator: of the CPU.
             device: where they are kept.
             products: precision of the matrix products.

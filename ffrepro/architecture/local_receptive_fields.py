@@ -31,10 +31,10 @@ class LocalReceptiveFields:
         self.layers = [tuple(layer) for layer in layers]
         self.init_gain = init_gain
 
-    def shapes(self, image_shape: tuple[int, int]) -> list[tuple[int, ...]]:
+    def shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, ...]]:
         """See `Architecture.shapes`: (locations, fan_in, channels)."""
         shapes: list[tuple[int, ...]] = []
-        for (grid, stride, field, channels), below in zip(self.layers, self._maps(image_shape), strict=True):
+        for (grid, stride, field, channels), below in zip(self.layers, self._maps(input_shape), strict=True):
             reached = (grid - 1) * stride + field
             if below[:2] != (reached, reached):
                 raise UserError(
@@ -46,7 +46,7 @@ class LocalReceptiveFields:
 
     def build(
         self,
-        image_shape: tuple[int, int],
+        input_shape: tuple[int, int],
         generator: torch.Generator,
         *,
         device: torch.device,
@@ -55,13 +55,13 @@ class LocalReceptiveFields:
     ) -> list[LocalFields]:
         """See `Architecture.build`."""
         built = []
-        layers = zip(self.layers, self._maps(image_shape), self.shapes(image_shape), strict=True)
+        layers = zip(self.layers, self._maps(input_shape), self.shapes(input_shape), strict=True)
         for (_, stride, field, _), below, shape in layers:
             weight = torch.randn(shape, generator=generator, dtype=torch.float32)
             weight *= (self.init_gain / shape[1]) ** 0.5
             built.append(LocalFields(weight.to(device, state), below, field=field, stride=stride, products=products))
         return built
 
-    def _maps(self, image_shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+    def _maps(self, input_shape: tuple[int, int]) -> list[tuple[int, int, int]]:
         """What lies below each layer, (rows, columns, channels)."""
-        return [(*image_shape, 1), *((grid, grid, channels) for grid, _, _, channels in self.layers[:-1])]
+        return [(*input_shape, 1), *((grid, grid, channels) for grid, _, _, channels in self.layers[:-1])]

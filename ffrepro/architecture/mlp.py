@@ -23,16 +23,16 @@ class Mlp:
         self.widths = list(widths)
         self.init_gain = init_gain
 
-    def shapes(self, image_shape: tuple[int, int], top: int = 0) -> list[tuple[int, ...]]:
+    def shapes(self, input_shape: tuple[int, int], top: int = 0) -> list[tuple[int, ...]]:
         """See `Architecture.shapes`, and `top` in `build`."""
-        fan_ins = [math.prod(image_shape), *self.widths[:-1]]
+        fan_ins = [math.prod(input_shape), *self.widths[:-1]]
         if top:
             fan_ins = [below + above for below, above in zip(fan_ins, [*self.widths[1:], top], strict=True)]
         return list(zip(fan_ins, self.widths, strict=True))
 
     def build(
         self,
-        image_shape: tuple[int, int],
+        input_shape: tuple[int, int],
         generator: torch.Generator,
         *,
         device: torch.device,
@@ -45,7 +45,7 @@ class Mlp:
         A layer's inputs are then all units below it, and after them all above.
         """
         layers = []
-        for shape in self.shapes(image_shape, top):
+        for shape in self.shapes(input_shape, top):
             weight = torch.randn(shape, generator=generator, dtype=torch.float32)
             weight *= (self.init_gain / shape[0]) ** 0.5
             layers.append(Dense(weight.to(device, state), products))

@@ -1,38 +1,53 @@
 """Data sets, each held as whole splits on the run's device: no loader, no workers, no copies while training."""
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ffrepro.errors import UserError
+from ffrepro.paths import from_root
+
+# How many training images the final training error is measured on, the first of them: every label has to be
+# tried on each, so that all 60,000 would cost as much as several epochs.
+TRAIN_EVALUATED = 10_000
 
 
 @dataclass(frozen=True)
 class Split:
-    """`inputs` (N, *input_shape) and `targets` (N,), class indices, or what the task predicts."""
+    """`inputs` (N, *input_shape) and `targets` (N,), class indices, or what the task predicts.
+
+    Where the examples are windows of text, `strings` (N,) has the number of the string that each is of.
+    """
 
     inputs: Tensor
     targets: Tensor
+    strings: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def first(self, n: int | None) -> "Split":
         """The first `n` examples; all of them where `n` is None."""
-        return self if n is None else Split(self.inputs[:n], self.targets[:n])
+        if n is None:
+            return self
+        return Split(self.inputs[:n], self.targets[:n], None if self.strings is None else self.strings[:n])
 
     def to(self, device: torch.device) -> "Split":
-        return Split(self.inputs.to(device), self.targets.to(device))
+        strings = None if self.strings is None else self.strings.to(device)
+        return Split(self.inputs.to(device), self.targets.to(device), strings)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """`validation` is held out of the training data; None where all of it is trained on.
 
-    `sha256` is of the files that the splits were read from. `stand_in` is True where this is not the data
-    set that was asked for.
+    `input_shape` is (height, width) of an image, or (characters, symbols) of a window of text, whose symbols are the
+    letters of `alphabet` in the order of the classes. `sha256` is of the files that the splits were read from.
+    `stand_in` is True where this is not the data set that was asked for.
     """
 
     name: str
@@ -40,9 +55,37 @@ class Dataset:
     validation: Split | None
     test: Split
     n_classes: int
-    image_shape: tuple[int, int]
+    input_shape: tuple[int, int]
     sha256: str
     stand_in: bool
+    alphabet: str | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width.
+
+        Raises:
+            UserError: the examples are no images.
+        """
+        if self.alphabet is not None:
+            raise UserError(f"dataset {self.name} is text, and this algorithm trains on images: try dataset=mnist.")
+        return self.input_shape
+
+    @property
+    def text_alphabet(self) -> str:
+        """The symbols of a text.
+
+        Raises:
+            UserError: the examples are no windows of text.
+        """
+        if self.alphabet is None:
+            raise UserError(f"dataset {self.name} is images, and this algorithm trains on text: try dataset=aesop.")
+        return self.alphabet
+
+    @property
+    def train_evaluated(self) -> Split:
+        """The training examples that the final training figures are measured on: of text all of them."""
+        return self.train.first(TRAIN_EVALUATED if self.alphabet is None else None)
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -61,7 +104,12 @@ class Source(Protocol):
     """Where a data set comes from."""
 
     name: str
-    validation: int
+    input_shape: tuple[int, int]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many examples there are to train on and, with the training ones measured, to evaluate, about."""
+        ...
 
     def load(self, device: torch.device) -> Dataset:
         """Read, check and move to `device`.
@@ -71,6 +119,20 @@ class Source(Protocol):
             UserError: a file is damaged.
         """
         ...
+
+    def stand_in(self) -> "Source":
+        """What takes its place, to try the program, where it is not found."""
+        ...
+
+
+def data_roots() -> list[Path]:
+    """Where data sets are looked for, in order."""
+    named = os.environ.get("FFREPRO_DATA_DIR")
+    return [
+        *([from_root(Path(named).expanduser())] if named else []),
+        from_root("data"),
+        from_root("../shared/data").resolve(),
+    ]
 
 
 def hold_out(train: Split, validation: int) -> tuple[Split, Split | None]:

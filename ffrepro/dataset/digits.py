@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, pad
 
 from ffrepro.dataset import Dataset, Split, hold_out
 
-_TEST = 360  # the last fifth, as the file orders them
+_ALL, _TEST = 1797, 360  # the last fifth, as the file orders them
 
 
 class Digits:
@@ -24,10 +24,20 @@ class Digits:
         stand_in: whether it takes the place of another data set in this run.
     """
 
-    def __init__(self, *, name: str, validation: int, stand_in: bool) -> None:
+    def __init__(self, name: str, *, validation: int, stand_in: bool) -> None:
         self.name = name
+        self.input_shape = (28, 28)
         self.validation = validation
-        self.stand_in = stand_in
+        self.is_stand_in = stand_in
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See `Source.sizes`."""
+        return _ALL - _TEST - self.validation, _ALL
+
+    def stand_in(self) -> "Digits":
+        """Itself: it comes with scikit-learn and is always there."""
+        return self
 
     def load(self, device: torch.device) -> Dataset:
         from sklearn.datasets import load_digits  # noqa: PLC0415 - 1 s, and rarely wanted
@@ -47,12 +57,7 @@ class Digits:
             validation=validation,
             test=Split(whole.inputs[cut:], whole.targets[cut:]),
             n_classes=10,
-            image_shape=(28, 28),
+            input_shape=self.input_shape,
             sha256=hashlib.sha256(small.tobytes() + classes.tobytes()).hexdigest(),
-            stand_in=self.stand_in,
+            stand_in=self.is_stand_in,
         )
-
-
-def stand_in_for(name: str, validation_share: float) -> Digits:
-    """The digits in place of data set `name`, with the same share of the training images held out."""
-    return Digits(name=f"digits (for {name})", validation=round(1437 * validation_share), stand_in=True)

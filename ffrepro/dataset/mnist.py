@@ -5,7 +5,6 @@ R. Vollgraf, Fashion-MNIST, arXiv 1708.07747. The files are torchvision's (`MNIS
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +12,12 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from ffrepro.dataset import Dataset, Split, hold_out
+from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, data_roots, hold_out
+from ffrepro.dataset.digits import Digits
 from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.paths import from_root
+
+_TRAIN, _TEST, _SHAPE = 60_000, 10_000, (28, 28)
 
 _TRAIN_IMAGES = "train-images-idx3-ubyte"
 _TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -50,7 +52,17 @@ class Mnist:
 
     def __init__(self, *, name: Literal["mnist", "fashion_mnist"], validation: int) -> None:
         self.name: str = name
+        self.input_shape = _SHAPE
         self.validation = validation
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See `Source.sizes`."""
+        return _TRAIN - self.validation, _TEST + TRAIN_EVALUATED
+
+    def stand_in(self) -> Digits:
+        """scikit-learn's digits, with the same share of the training images held out."""
+        return Digits(f"digits (for {self.name})", validation=round(1437 * self.validation / _TRAIN), stand_in=True)
 
     def load(self, device: torch.device) -> Dataset:
         raw = self._find()
@@ -62,7 +74,7 @@ class Mnist:
             validation=validation,
             test=_split(content[_TEST_IMAGES], content[_TEST_LABELS], device),
             n_classes=10,
-            image_shape=(28, 28),
+            input_shape=self.input_shape,
             sha256=hashlib.sha256("".join(sorted(_SHA256[self.name].values())).encode()).hexdigest(),
             stand_in=False,
         )
@@ -87,16 +99,6 @@ class Mnist:
             f"idx files into one of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there "
             f"is a network."
         )
-
-
-def data_roots() -> list[Path]:
-    """Where data sets are looked for, in order."""
-    named = os.environ.get("FFREPRO_DATA_DIR")
-    return [
-        *([from_root(Path(named).expanduser())] if named else []),
-        from_root("data"),
-        from_root("../shared/data").resolve(),
-    ]
 
 
 def _read_checked(path: Path, sha256: str) -> bytes:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ffrepro.evaluate import TRAIN_EVALUATED
+from ffrepro.dataset import TRAIN_EVALUATED
 from ffrepro.report.compare import Group, RowResult, Summary
 from ffrepro.report.load import Run
 from ffrepro.tracking import duration

@@ -458,7 +458,7 @@ def test_minibatches_are_drawn_anew_or_kept(reshuffle: bool, monkeypatch: pytest
 def test_the_metrics_of_an_epoch_are_means_over_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
     returned = iter(torch.tensor([[1.0, 4.0], [3.0, 2.0]] * 5, dtype=torch.float64))
     algorithm = make()
-    monkeypatch.setattr(algorithm, "minibatch", lambda *_: next(returned))
+    monkeypatch.setattr(algorithm, "minibatch", lambda *_, **__: next(returned))
     assert algorithm.train_epoch(1) == {"loss": pytest.approx(2.0), "running_error": pytest.approx(15.0)}
 
 

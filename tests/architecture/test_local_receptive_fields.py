@@ -14,13 +14,13 @@ def build(
     layers: list[tuple[int, ...]],
     init_gain: float = 1.0,
     *,
-    image_shape: tuple[int, int] = (28, 28),
+    input_shape: tuple[int, int] = (28, 28),
     seed: int = 0,
     products: torch.dtype = torch.float32,
     state: torch.dtype = torch.float32,
 ) -> list[LocalFields]:
     return LocalReceptiveFields(layers, init_gain).build(
-        image_shape, torch.Generator().manual_seed(seed), device=torch.device("cpu"), products=products, state=state
+        input_shape, torch.Generator().manual_seed(seed), device=torch.device("cpu"), products=products, state=state
     )
 
 
@@ -61,16 +61,16 @@ def test_a_seed_gives_one_net() -> None:
 
 def test_weights_are_kept_in_the_precision_asked_for() -> None:
     net = [(3, 2, 3, 6), (2, 1, 2, 8)]
-    wide = build(net, image_shape=(7, 7), state=torch.float64)
+    wide = build(net, input_shape=(7, 7), state=torch.float64)
     assert {layer.weight.dtype for layer in wide} == {layer.bias.dtype for layer in wide} == {torch.float64}
-    narrow = build(net, image_shape=(7, 7), products=torch.bfloat16)
+    narrow = build(net, input_shape=(7, 7), products=torch.bfloat16)
     assert {layer.weight.dtype for layer in narrow} == {torch.float32}
     for mine, other in zip(wide, narrow, strict=True):
         assert torch.equal(mine.weight.float(), other.weight)
 
 
 @pytest.mark.parametrize(
-    ("layers", "image_shape", "named"),
+    ("layers", "input_shape", "named"),
     [
         ([(4, 6, 9, 128)], (28, 28), r"\[4,6,9,128\], whose fields cover 27 × 27 of the 28 × 28"),
         ([(4, 6, 11, 128)], (28, 28), r"\[4,6,11,128\], whose fields cover 29 × 29 of the 28 × 28"),
@@ -81,12 +81,12 @@ def test_weights_are_kept_in_the_precision_asked_for() -> None:
     ],
 )
 def test_a_layer_that_does_not_fit_is_named(
-    layers: list[tuple[int, ...]], image_shape: tuple[int, int], named: str
+    layers: list[tuple[int, ...]], input_shape: tuple[int, int], named: str
 ) -> None:
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        build(layers, image_shape=image_shape)
+        build(layers, input_shape=input_shape)
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        LocalReceptiveFields(layers, 1.0).shapes(image_shape)
+        LocalReceptiveFields(layers, 1.0).shapes(input_shape)
 
 
 @pytest.mark.parametrize(

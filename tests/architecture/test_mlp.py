@@ -9,10 +9,10 @@ from ffrepro.errors import UserError
 
 
 def build(
-    widths: list[int], init_gain: float = 1.0, image_shape: tuple[int, int] = (28, 28), seed: int = 0, top: int = 0
+    widths: list[int], init_gain: float = 1.0, input_shape: tuple[int, int] = (28, 28), seed: int = 0, top: int = 0
 ) -> list[Dense]:
     return Mlp(widths, init_gain).build(
-        image_shape,
+        input_shape,
         torch.Generator().manual_seed(seed),
         device=torch.device("cpu"),
         products=torch.float32,
@@ -22,7 +22,7 @@ def build(
 
 
 def test_layers_fit_each_other_and_their_biases_are_0() -> None:
-    layers = build([30, 20, 10], image_shape=(5, 8))
+    layers = build([30, 20, 10], input_shape=(5, 8))
     assert [tuple(layer.weight.shape) for layer in layers] == [(40, 30), (30, 20), (20, 10)]
     assert all(torch.equal(layer.bias, torch.zeros(layer.width)) for layer in layers)
 
@@ -51,5 +51,5 @@ def test_impossible_widths_are_named(widths: list[int]) -> None:
 
 
 def test_with_units_on_top_every_layer_sees_the_one_above_it() -> None:
-    layers = build([30, 20, 10], image_shape=(5, 8), top=4)
+    layers = build([30, 20, 10], input_shape=(5, 8), top=4)
     assert [tuple(layer.weight.shape) for layer in layers] == [(40 + 20, 30), (30 + 10, 20), (20 + 4, 10)]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ffrepro.dataset import Dataset
-from ffrepro.dataset.digits import Digits, stand_in_for
+from ffrepro.dataset.digits import Digits
+from ffrepro.dataset.mnist import Mnist
 
 CPU = torch.device("cpu")
 
@@ -16,7 +17,7 @@ def digits() -> Dataset:
 
 def test_digits_have_mnists_shape_and_range(digits: Dataset) -> None:
     assert digits.sizes() == {"train": 1300, "validation": 137, "test": 360}
-    assert digits.image_shape == (28, 28)
+    assert digits.input_shape == (28, 28)
     assert digits.n_classes == 10
     assert digits.validation is not None
     for split in (digits.train, digits.validation, digits.test):
@@ -54,9 +55,9 @@ def test_hold_out_changes_neither_the_test_images_nor_what_is_left(digits: Datas
 
 
 def test_a_stand_in_says_so_and_holds_out_the_same_share() -> None:
-    dataset = stand_in_for("mnist", 10_000 / 60_000).load(CPU)
+    dataset = Mnist(name="mnist", validation=10_000).stand_in().load(CPU)
     assert dataset.stand_in
     assert dataset.name == "digits (for mnist)"
     assert dataset.sizes()["validation"] == 240  # a sixth of 1,437
-    assert stand_in_for("mnist", 0.0).load(CPU).validation is None
+    assert Mnist(name="mnist", validation=0).stand_in().load(CPU).validation is None
     assert not Digits(name="digits", validation=0, stand_in=False).load(CPU).stand_in

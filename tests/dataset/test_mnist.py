@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ffrepro.dataset import mnist
-from ffrepro.dataset.mnist import Mnist, data_roots
+from ffrepro.dataset import data_roots, mnist
+from ffrepro.dataset.mnist import Mnist
 from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.paths import from_root
 
@@ -62,7 +62,8 @@ class NoNetwork:
 @pytest.fixture(autouse=True)
 def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root of its own, an empty place named by the user, no network."""
-    monkeypatch.setattr(mnist, "from_root", lambda path: tmp_path / "root" / path)
+    for module in ("ffrepro.dataset", "ffrepro.dataset.mnist"):
+        monkeypatch.setattr(f"{module}.from_root", lambda path: tmp_path / "root" / path)
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
     NoNetwork.asked = []
     for name, folder in (("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")):
@@ -80,7 +81,7 @@ def test_images_are_rows_of_pixels_between_0_and_1(tmp_path: Path, monkeypatch: 
     np.testing.assert_allclose(dataset.test.inputs, arrays[FILES[2]].reshape(4, 784) / 255, atol=1e-7)
     np.testing.assert_array_equal(dataset.test.targets, arrays[FILES[3]])
     assert dataset.train.targets.dtype == torch.int64
-    assert (dataset.name, dataset.n_classes, dataset.image_shape, dataset.stand_in) == ("mnist", 10, (28, 28), False)
+    assert (dataset.name, dataset.n_classes, dataset.input_shape, dataset.stand_in) == ("mnist", 10, (28, 28), False)
     assert NoNetwork.asked == []
 
 
