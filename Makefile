@@ -8,9 +8,10 @@ ARGS ?=
 PYTHON ?= python3
 
 BIN := .venv/bin
+REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
 INSTALLED := .venv/.installed
 
-.PHONY: help reproduce-table1 report readme test check format benchmark data clean
+.PHONY: help reproduce-table1 reproduce-table3 report readme test check format benchmark data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -20,8 +21,13 @@ help:  ## this list
 	@echo "           JOBS=2 (runs side by side)"
 	@echo "           ARGS='tracking=none precision=fp32' (any options of a run)  PYTHON=python3.12"
 
+reproduce-table1: table = table1
 reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the report
-	$(BIN)/python scripts/reproduce.py table1 --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
+	$(REPRODUCE)
+
+reproduce-table3: table = table3
+reproduce-table3: $(INSTALLED)  ## run the rows of Table 3 (the next character) and write the report
+	$(REPRODUCE)
 
 report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py

@@ -1,7 +1,7 @@
 """Time and memory of training on this machine, beside the bare matrix products of the same shapes.
 
-Full speed is reached once most images are told apart, so every net is trained for a while first, on few images of
-MNIST; an epoch's time is that of some minibatches, times the minibatches of an epoch. Minibatches and bare products
+Full speed is reached once most data are told apart, so every net is trained for a while first, on few of them; an
+epoch's time is that of some minibatches, times the minibatches of an epoch. Minibatches and bare products
 are timed in turn, so that a busy machine slows both.
 """
 
@@ -31,7 +31,7 @@ from ffrepro.paths import CONF, from_root
 from ffrepro.record import environment, peak_memory_bytes
 
 _ROUNDS = 5
-_WARM_UP_IMAGES, _WARM_UP_EPOCHS = 5_000, 4
+_WARM_UP, _WARM_UP_EPOCHS = 5_000, 4  # examples
 _SEEDS = (0, 1, 2)
 
 
@@ -41,7 +41,7 @@ class Case:
 
     name: str
     experiment: str
-    images: int
+    examples: int
     widths: tuple[int, ...] | None = None
 
 
@@ -53,8 +53,12 @@ CASES = (
     Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
     Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
     Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
+    Case("next character, both phases at once, 300-3×2000, 22,320 windows", "table3/ff_simultaneous", 22_320),
+    Case("next character, phases in turn, 300-3×2000, 22,320 windows", "table3/ff_separated", 22_320),
+    Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
 )
 _LARGEST = CASES[1]
+_WRITING = "table3/ff_separated"
 _BATCH = 100
 
 
@@ -71,6 +75,7 @@ def main() -> int:
         result = {
             "environment": environment(device, precision),
             "speed": [speed(case, device, precision) for case in CASES],
+            "roll_outs": roll_outs(device, precision),
             "memory": memory(device, precision),
             "precision": precisions(device),
         }
@@ -86,21 +91,30 @@ def main() -> int:
 
 def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
     """Seconds an epoch of a row, and of the bare products and updates with whole minibatches."""
-    # A whole epoch on a GPU, which is fast but needs its time to begin one.
-    minibatches = 20 if device.type == "cpu" else case.images // _BATCH
-    dataset = _mnist(device)
-    algorithm = _begun(case.experiment, device, precision, dataset.reduced(_WARM_UP_IMAGES, None))
+    dataset = _dataset(case.experiment, device)
+    # A whole epoch on a GPU, which needs its time to begin one; and of text, whose roll-outs are part of it.
+    minibatches = 20 if device.type == "cpu" and dataset.alphabet is None else case.examples // _BATCH
+    algorithm = _begun(case.experiment, device, precision, dataset.reduced(_WARM_UP, None))
     for _ in range(_WARM_UP_EPOCHS):
         algorithm.train_epoch(1)
     algorithm.train = dataset.train.first(minibatches * _BATCH)
     bare = _bare(case.widths, device, precision, minibatches) if case.widths else lambda: None
     pairs = [(_seconds(lambda: algorithm.train_epoch(1), device), _seconds(bare, device)) for _ in range(_ROUNDS)]
-    epoch = case.images / _BATCH / minibatches
+    epoch = case.examples / _BATCH / minibatches
     found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
     if case.widths:
         found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * epoch
         found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
     return found
+
+
+def roll_outs(device: torch.device, precision: str) -> dict[str, Any]:
+    """Seconds in which a net writes on from the beginning of every training string, all at once."""
+    algorithm = _begun(_WRITING, device, precision, _dataset(_WRITING, device))
+    algorithm.dreams()
+    seconds = statistics.median(_seconds(algorithm.dreams, device) for _ in range(3))
+    strings = len(algorithm.train.strings.unique())
+    return {"strings": strings, "characters": len(algorithm.train) // strings, "seconds": seconds}
 
 
 def memory(device: torch.device, precision: str) -> dict[str, Any]:
@@ -114,7 +128,7 @@ def precisions(device: torch.device) -> list[dict[str, Any]]:
     """Test errors of a small net on MNIST in both precisions, three seeds each; none where bf16 is emulated."""
     if not fast_bf16(device):
         return []
-    dataset = _mnist(device).reduced(10_000, None)
+    dataset = _dataset(_LARGEST.experiment, device).reduced(10_000, None)
     rows = []
     for name in PRECISIONS:
         errors = []
@@ -130,9 +144,9 @@ def precisions(device: torch.device) -> list[dict[str, Any]]:
     return rows
 
 
-def _mnist(device: torch.device) -> Dataset:
+def _dataset(experiment: str, device: torch.device) -> Dataset:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        source: Source = build(hydra.compose("config").dataset)
+        source: Source = build(hydra.compose("config", [f"experiment={experiment}"]).dataset)
     return source.load(device)
 
 
@@ -191,7 +205,7 @@ def _peak(device_name: str, precision: str) -> tuple[int, int]:
     device = torch.device(device_name)
 
     before = peak_memory_bytes(device)
-    dataset = _mnist(device)
+    dataset = _dataset(_LARGEST.experiment, device)
     algorithm = _begun(_LARGEST.experiment, device, precision, replace(dataset, train=dataset.train.first(2_000)))
     algorithm.train_epoch(1)
     algorithm.evaluate(dataset.test)
@@ -212,6 +226,11 @@ def _print(result: dict[str, Any]) -> None:
             f"{row['ratio_to_bare_products']:.2f}" if "ratio_to_bare_products" in row else "",
         )
     console.print(table)
+    written = result["roll_outs"]
+    console.print(
+        f"Roll-outs of {written['strings']} strings, {written['characters']} characters each: "
+        f"{written['seconds']:.2f} s."
+    )
     memory = result["memory"]
     console.print(
         f"Peak memory of {memory['case']}: {memory['over_interpreter_with_torch_bytes'] / 1e9:.2f} GB "

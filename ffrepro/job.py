@@ -7,7 +7,7 @@ import shlex
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -151,6 +151,9 @@ def _table_and_row(
     preset = HydraConfig.get().runtime.choices.get("experiment")
     if preset == f"{config.table}/{config.row}" and not changed:
         return config.table, config.row
+    # Of a file its name: where it lies is nobody's business.
+    path = "dataset.path="
+    changed = [path + PurePath(one[len(path) :]).name if one.startswith(path) else one for one in changed]
     words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
     tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
     # The hash parts those whose names were cut. A budget that has a name is in the file's name.

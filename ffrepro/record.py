@@ -183,12 +183,12 @@ def changed(overrides: list[str]) -> list[str]:
 
 
 def decided(value: Any) -> Any:
-    """`value` without what does not decide a result: places in the code, and options that are not used (null)."""
+    """`value` without what does not decide a result: places in the code and on disk, and options not used (null)."""
     if isinstance(value, dict):
         return {
             key: decided(item)
             for key, item in value.items()
-            if item is not None and key not in ("_target_", "_partial_")
+            if item is not None and key not in ("_target_", "_partial_", "path")
         }
     if isinstance(value, list):
         return [decided(item) for item in value]

@@ -67,8 +67,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.budget not in _BUDGETS:
         raise UserError(f"BUDGET is {options.budget!r}: expected one of {', '.join(_BUDGETS)}.")
     budget = ("paper" if device.type == "cuda" else "quick") if options.budget == "auto" else options.budget
-    seeds = _seeds(options.seeds) or (chosen_table.seeds if budget == "paper" else chosen_table.seeds[:1])
     rows = chosen_table.chosen(options.rows.split(",") if options.rows else None)
+    runs = _runs(chosen_table, rows, _seeds(options.seeds), budget)
     # Only what differs from the defaults: the records keep this command.
     shared = [f"budget={budget}"] if budget != "paper" else []
     shared += [f"device={options.device}"] if options.device != "auto" else []
@@ -78,15 +78,12 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.jobs > 1 and not any(override.startswith("threads=") for override in options.overrides):
         shared += [f"threads={max(1, torch.get_num_threads() // options.jobs)}"]
     shared += options.overrides
-    _announce(chosen_table, rows, seeds, budget, device, shared=shared)
-
-    # Seeds outside: the whole table has its first numbers as early as can be.
+    _announce(chosen_table, runs, budget, device, shared=shared)
     commands = {
         f"{row.name} seed {seed}": [
             sys.executable, "-m", "ffrepro", f"experiment={row.experiment}", f"seed={seed}", *shared
         ]
-        for seed in seeds
-        for row in rows
+        for row, seed in runs
     }  # fmt: skip
     failed = _run_all(commands, options.jobs)
     from ffrepro.report import write_report  # noqa: PLC0415 - after the runs: they need none of what it loads
@@ -98,6 +95,16 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0
 
 
+def _runs(chosen_table: Table, rows: list[Row], seeds: list[int], budget: str) -> list[tuple[Row, int]]:
+    """Each row with each seed: those asked for, else the row's or the table's, of which a preview takes the first."""
+    wanted = {row.name: seeds or row.seeds or chosen_table.seeds for row in rows}
+    if not seeds and budget != "paper":
+        wanted = {name: own[:1] for name, own in wanted.items()}
+    # Seeds outside: the whole table has its first numbers as early as can be.
+    every = list(dict.fromkeys(seed for own in wanted.values() for seed in own))
+    return [(row, seed) for seed in every for row in rows if seed in wanted[row.name]]
+
+
 def _seeds(text: str) -> list[int]:
     try:
         return [int(seed) for seed in text.split(",")] if text else []
@@ -106,15 +113,17 @@ def _seeds(text: str) -> list[int]:
 
 
 def _announce(
-    chosen_table: Table, rows: list[Row], seeds: list[int], budget: str, device: torch.device, *, shared: list[str]
+    chosen_table: Table, runs: list[tuple[Row, int]], budget: str, device: torch.device, *, shared: list[str]
 ) -> None:
     """Say what is about to happen, how long it takes, and how to ask for something else."""
     speed = estimate.measure(str(device), "auto")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row in rows]
-    total = len(seeds) * sum(estimate.seconds(config, speed) for config in configs)
+        configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
+    total = sum(estimate.seconds(config, speed) for config in configs)
+    rows = list(dict.fromkeys(row.name for row, _ in runs))
+    seeds = sorted({seed for _, seed in runs})
     other = "quick" if budget == "paper" else "paper"
-    console.print(f"{chosen_table.title}: {len(rows)} rows ({', '.join(row.name for row in rows)})")
+    console.print(f"{chosen_table.title}: {len(rows)} rows ({', '.join(rows)})")
     console.print(f"Budget {budget}: {_EXPLAINED[budget]}. Seeds {', '.join(map(str, seeds))}; on {device.type}.")
     console.print(f"About {duration(total)} in all; what is recorded already is not run again.")
     console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}\n")

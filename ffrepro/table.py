@@ -2,7 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -12,23 +12,45 @@ from ffrepro.paths import EXPERIMENTS
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its preset, the paper's number and the interval of means that count as the same."""
+    """One row: its preset, the paper's number and the interval of means that count as the same.
+
+    These are None where the paper has no number, and there is nothing to compare but the table's claims. `seeds` are
+    the row's own where the table's make no sense, as for what is counted and not drawn.
+    """
 
     name: str
     label: str
     experiment: str
-    paper: float
-    mark: str
-    reproduced: tuple[float, float]
+    paper: float | None = None
+    mark: str | None = None
+    reproduced: tuple[float, float] | None = None
+    seeds: list[int] | None = None
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A choice of the paper tried against others: its preset `ablation/<name>` sweeps over `option`."""
+    """A choice of the paper tried against others: its preset `ablation/<name>` sweeps over `option`.
+
+    Ablations that have a `line` are drawn as the lines, so called, of one figure.
+    """
 
     name: str
     label: str
     option: str
+    line: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of two rows, the first beside the second, where it gives no numbers.
+
+    `says`: the first is `lower` than the second, or they are `alike`; `nothing` where the project asks, not the paper.
+    """
+
+    text: str
+    rows: tuple[str, str]
+    says: Literal["lower", "alike", "nothing"]
+    mark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,9 @@ class Table:
     metric: str
     unit: str
     rows: list[Row]
+    claims: list[Claim] = field(default_factory=list)
     ablations: list[Ablation] = field(default_factory=list)
+    ablations_about: str = ""
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.
@@ -78,9 +102,15 @@ def load(name: str) -> Table:
     path = EXPERIMENTS / name / "table.yaml"
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text())
-        rows = [Row(**{**row, "reproduced": tuple(row["reproduced"])}) for row in content.pop("rows")]
+        rows = [Row(**_paired(row, "reproduced")) for row in content.pop("rows")]
+        claims = [Claim(**_paired(entry, "rows")) for entry in content.pop("claims", [])]
         ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
-        return Table(name=name, rows=rows, ablations=ablations, **content)
+        return Table(name=name, rows=rows, claims=claims, ablations=ablations, **content)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error
+
+
+def _paired(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    """`entry` with the list at `key`, if it has one, as a tuple."""
+    return {**entry, key: tuple(entry[key])} if key in entry else entry

@@ -8,10 +8,10 @@ from ffrepro.report.load import Run
 from ffrepro.table import Ablation, Table
 
 
-def ablations(table: Table, runs: list[Run]) -> list[Grid]:
-    """A grid for each of the table's ablations that was run; `runs` may be any."""
+def tried(table: Table, runs: list[Run]) -> list[tuple[Ablation, list[tuple[str, Group]]]]:
+    """The table's ablations that were run, with each value that was tried; `runs` may be any."""
     found = ((one, _groups(one, runs)) for one in table.ablations)
-    return [_grid(one, groups) for one, groups in found if groups]
+    return [(one, groups) for one, groups in found if groups]
 
 
 def _groups(ablation: Ablation, runs: list[Run]) -> list[tuple[str, Group]]:
@@ -32,15 +32,16 @@ def _groups(ablation: Ablation, runs: list[Run]) -> list[tuple[str, Group]]:
     ]
 
 
-def _grid(ablation: Ablation, groups: list[tuple[str, Group]]) -> Grid:
+def grid(table: Table, ablation: Ablation, groups: list[tuple[str, Group]]) -> Grid:
+    """The values of an ablation side by side."""
+    metrics = [table.metric.replace("test_", split) for split in ("validation_", "test_")]
     lines = [
         Line(
             value,
             text.kinds(one),
             (
                 str(len(one.counted)),
-                text.summary(one.summaries.get("validation_error")),
-                text.summary(one.summaries.get("test_error")),
+                *(text.summary(one.summaries.get(metric)) for metric in metrics),
             ),
         )
         for value, one in groups
@@ -48,9 +49,9 @@ def _grid(ablation: Ablation, groups: list[tuple[str, Group]]) -> Grid:
     return Grid(
         caption=ablation.label,
         note=f"python -m ffrepro -m experiment=ablation/{ablation.name}, which sweeps over {ablation.option}. "
-        "Mean ± sample standard deviation over seeds, in %.",
+        f"Mean ± sample standard deviation over seeds{', in %' if table.unit == '%' else ''}.",
         bands=(),
-        columns=("Seeds", "Validation error", "Test error"),
+        columns=("Seeds", *map(text.metric_label, metrics)),
         lines=tuple(lines),
         first=ablation.option,
     )

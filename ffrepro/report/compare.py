@@ -12,13 +12,14 @@ from ffrepro.record import decisive_values
 from ffrepro.report.load import Run
 from ffrepro.table import Row, Table
 
-Verdict = Literal["reproduced", "better", "worse", "incomplete", "only a preview", "no result", "not run"]
+Verdict = Literal["reproduced", "better", "worse", "measured", "incomplete", "only a preview", "no result", "not run"]
 
 # In this order they are counted, the strongest statement first.
 VERDICTS: tuple[Verdict, ...] = (
     "reproduced",
     "better",
     "worse",
+    "measured",
     "incomplete",
     "only a preview",
     "no result",
@@ -126,12 +127,14 @@ class RowResult:
             return "only a preview"
         if self.missing_seeds or not self.shown.of_one_config:
             return "incomplete"
+        if self.spec.reproduced is None:
+            return "measured"  # the paper has no number
         return judged(self.shown.headline.mean, self.spec.reproduced)
 
     @property
     def difference(self) -> float | None:
         """Ours less the paper's; only where the two may be compared."""
-        if self.shown is None or self.shown.headline is None or self.shown.reduced:
+        if self.spec.paper is None or self.shown is None or self.shown.headline is None or self.shown.reduced:
             return None
         return self.shown.headline.mean - self.spec.paper
 
@@ -149,6 +152,11 @@ class TableResult:
     spec: Table
     rows: tuple[RowResult, ...]
     strays: tuple[Group, ...]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the paper gives any."""
+        return any(row.spec.paper is not None for row in self.rows)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -169,7 +177,7 @@ def compare(table: Table, runs: list[Run]) -> TableResult:
     rows = []
     for spec in table.rows:
         mine = groups.pop(spec.name, [])
-        rows.append(RowResult(spec, table.seeds, mine[0] if mine else None, tuple(mine[1:])))
+        rows.append(RowResult(spec, spec.seeds or table.seeds, mine[0] if mine else None, tuple(mine[1:])))
     return TableResult(table, tuple(rows), tuple(one for name in sorted(groups) for one in groups[name]))
 
 
@@ -222,7 +230,7 @@ def by_epoch(histories: list[list[dict[str, float | None]]]) -> dict[str, pd.Dat
 
 def headline_metric(runs: Iterable[Run]) -> str:
     """The metric that stands for a run where no table names one."""
-    # Where images are held out for choosing, the test set is not looked at.
+    # Where images are held out for choosing, the test set is not looked at. Of text some are always held out.
     for name in ("validation_error", "test_error", "test_perplexity", "test_loss"):
         if any(name in run.record.metrics for run in runs):
             return name

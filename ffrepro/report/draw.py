@@ -1,10 +1,8 @@
-"""The figures, each in a light and a dark dress; the same numbers give the same bytes."""
+"""The figures of nets that classify images."""
 
 import io
-import re
 import textwrap
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -15,62 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ffrepro.pictures import field_grid
+from ffrepro.report.dress import WIDTH, Dress, themed
 from ffrepro.report.text import plain_minus
 
-
-@dataclass(frozen=True)
-class Dress:
-    """Colours; a pair of lines differs in its weight or dashes as well."""
-
-    surface: str
-    ink: str
-    quiet: str
-    first: str
-    second: str
-    band: str
-
-
-# The surfaces are those of the pages: `templates/style.css` has the same two.
-DRESSES = {
-    "light": Dress("#ffffff", "#1c2026", "#6a717c", "#1f5fa8", "#b3500b", "#e3ecf7"),
-    "dark": Dress("#13171c", "#e4e7eb", "#98a1ad", "#7db4f0", "#f0a367", "#22344a"),
-}
-_SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
-    "font.size": 9,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "ffrepro",
-}
-_WIDTH = 4.6  # inches of 96 CSS pixels: a phone, at 358 pixels, shows letters at four fifths of their size
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LOWEST_ERROR = 0.02  # percent: 2 in 10,000; a run that gets to 0 % is drawn on this line
 _FIELD_SCALE = 2
 _TOLD_BEYOND = 0.05  # percent of the labels
 _FIELD_PERCENTILE = 98
-
-
-def themed(paint: Callable[[Figure, Dress], None], width: float, height: float) -> dict[str, bytes]:
-    """What `paint` draws as SVG, by the name of its dress; `width` and `height` in inches."""
-    light, dark = DRESSES["light"], DRESSES["dark"]
-    with mpl.rc_context(_settings(light)):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        paint(figure, light)
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    drawn = file.getvalue().decode()
-    # Drawing takes long, changing clothes does not.
-    change = dict(zip(astuple(light), astuple(dark), strict=True))
-    worn = re.compile("|".join(change))
-    return {"light": drawn.encode(), "dark": worn.sub(lambda colour: change[colour[0]], drawn).encode()}
-
-
-def _settings(dress: Dress) -> Any:
-    quiet = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "axes.labelcolor"), dress.quiet)
-    surface = dict.fromkeys(("axes.facecolor", "figure.facecolor"), dress.surface)
-    return {**_SETTINGS, **quiet, **surface, "text.color": dress.ink}
 
 
 def error_limits(errors: list[float]) -> tuple[float, float]:
@@ -80,9 +30,9 @@ def error_limits(errors: list[float]) -> tuple[float, float]:
 
 
 def learning_curve(
-    curves: list[tuple[str, pd.DataFrame]], paper: float, limits: tuple[float, float], note: str = ""
+    curves: list[tuple[str, pd.DataFrame]], paper: float | None, limits: tuple[float, float], note: str = ""
 ) -> dict[str, bytes]:
-    """Errors by epoch: each curve is the mean over seeds, its band their range; the paper's number is dashed."""
+    """Errors by epoch: a curve is the mean over seeds, its band their range; the paper's number, if any, is dashed."""
 
     def paint(figure: Figure, dress: Dress) -> None:
         axes = figure.add_subplot()
@@ -91,7 +41,8 @@ def learning_curve(
             axes.fill_between(curve.index, low, high, color=colour, alpha=0.22, linewidth=0)
             marker = "o" if len(curve) == 1 else None
             axes.plot(curve.index, mean, color=colour, linewidth=weight, marker=marker, markersize=4, label=label)
-        axes.axhline(paper, color=dress.ink, linewidth=0.9, dashes=(4, 3), label=f"paper's test error, {paper:g} %")
+        if paper is not None:
+            axes.axhline(paper, color=dress.ink, linewidth=0.9, dashes=(4, 3), label=f"paper's test error, {paper:g} %")
         axes.set_yscale("log")
         axes.set_ylim(*limits)
         axes.yaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if limits[0] <= tick <= limits[1]]))
@@ -104,7 +55,7 @@ def learning_curve(
         axes.grid(axis="y", color=dress.quiet, alpha=0.22, linewidth=0.5)
         figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
 
-    return themed(paint, _WIDTH, 3.3)
+    return themed(paint, WIDTH, 3.3)
 
 
 @dataclass(frozen=True)
@@ -167,7 +118,7 @@ def goodness(
             labelcolor=dress.ink,
         )  # fmt: skip
 
-    return themed(paint, _WIDTH, 0.7 + 1.15 * len(right))
+    return themed(paint, WIDTH, 0.7 + 1.15 * len(right))
 
 
 def _panel_text(words: Contrasted, layer: int, right_beyond: float, wrong_beyond: float) -> str:
@@ -200,7 +151,7 @@ def iterations(right: np.ndarray, wrong: np.ndarray, note: str = "") -> dict[str
             handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=dress.ink
         )
 
-    return themed(paint, _WIDTH, 0.7 + 1.4 * len(right))
+    return themed(paint, WIDTH, 0.7 + 1.4 * len(right))
 
 
 @dataclass(frozen=True)
@@ -239,7 +190,7 @@ def against_paper(rows: list[Compared], axis: str) -> dict[str, bytes]:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_minus(f"{value:g}")))
         axes.set_xlabel(axis)
 
-    return themed(paint, _WIDTH, 0.6 + 0.5 * sum(heights))
+    return themed(paint, WIDTH, 0.6 + 0.5 * sum(heights))
 
 
 def fields(weights: np.ndarray) -> bytes:

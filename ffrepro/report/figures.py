@@ -44,11 +44,12 @@ class TablePictures:
     iterations: list[Picture] = field(default_factory=list)
     hybrids: list[Picture] = field(default_factory=list)
     fields: list[Picture] = field(default_factory=list)
+    text: list[Picture] = field(default_factory=list)
 
     @property
     def all(self) -> list[Picture]:
         first = [] if self.against_paper is None else [self.against_paper]
-        return [*first, *self.curves, *self.goodness, *self.iterations, *self.hybrids, *self.fields]
+        return [*first, *self.curves, *self.goodness, *self.iterations, *self.hybrids, *self.fields, *self.text]
 
 
 def of_table(table: TableResult) -> TablePictures:
@@ -57,7 +58,7 @@ def of_table(table: TableResult) -> TablePictures:
     ends = [
         float(value) for _, _, found in curves for _, curve in found for value in (curve.min().min(), curve.max().max())
     ]
-    limits = draw.error_limits([*ends, *(row.spec.paper for row, _, _ in curves)])
+    limits = draw.error_limits([*ends, *(row.spec.paper for row, _, _ in curves if row.spec.paper is not None)])
     name = table.spec.name
     pictures = [(row, group, run) for row, group in shown if (run := _first_with_pictures(group)) is not None]
     return TablePictures(
@@ -70,7 +71,8 @@ def of_table(table: TableResult) -> TablePictures:
     )
 
 
-def _svg(name: str, drawn: dict[str, bytes], **words: str) -> Picture:
+def svg(name: str, drawn: dict[str, bytes], **words: str) -> Picture:
+    """A figure in its two dresses; `words` are its title, caption and what stands for it where it cannot be seen."""
     files = {f"{name}.svg": drawn["light"], f"{name}-dark.svg": drawn["dark"]}
     width, height = (_pixels(drawn["light"], side) for side in ("width", "height"))
     return Picture(f"{name}.svg", files, width=width, height=height, **words)
@@ -90,13 +92,15 @@ def _against_paper(table: TableResult) -> Picture | None:
     for row in rows:
         assert row.shown is not None
         assert row.shown.headline is not None
+        assert row.spec.paper is not None
+        assert row.spec.reproduced is not None
         values = tuple(run.record.metrics[row.shown.metric] or 0.0 for run in row.shown.counted)
         compared.append(
             draw.Compared(row.spec.label, row.spec.paper, row.spec.reproduced, values, row.shown.headline.mean)
         )
         said.append(f"{row.spec.label}: ours {text.ours(row)}, the paper's {text.paper(row)}")
     axis = f"{text.metric_label(table.spec.metric).lower()}, {table.spec.unit}".rstrip(", ")
-    return _svg(
+    return svg(
         f"{table.spec.name}-against-paper",
         draw.against_paper(compared, axis),
         title="Ours beside the paper's",
@@ -116,12 +120,13 @@ def _curve(
     said = [
         f"{label}: {', '.join(_at(curve, place) for place in sorted({0, len(curve) - 1}))}" for label, curve in found
     ]
-    return _svg(
+    return svg(
         f"{table}-{row.spec.name}-curve",
         draw.learning_curve(found, row.spec.paper, limits, text.kind(group)),
         title=row.spec.label,
         caption=_caption(group, f"Mean of {text.counted(len(group.counted), 'seed')}"),
-        alt=f"Learning curve of {row.spec.label}. Error, {'; '.join(said)}. The paper's: {text.paper(row)} %.",
+        alt=f"Learning curve of {row.spec.label}. Error, {'; '.join(said)}."
+        + (f" The paper's: {text.paper(row)} %." if row.spec.paper is not None else ""),
     )
 
 
@@ -145,7 +150,7 @@ def _goodness(table: str, row: RowResult, group: Group, run: Run) -> Picture | N
         f"layer {layer + 1}: {100 * of_right:.0f} % of {words.of_right} and {100 * of_wrong:.0f} % of {words.of_wrong}"
         for layer, (of_right, of_wrong) in enumerate(zip(*above, strict=True))
     ]
-    return _svg(
+    return svg(
         f"{table}-{row.spec.name}-goodness",
         draw.goodness(right, wrong, edges, words, text.kind(group)),
         title=row.spec.label,
@@ -162,7 +167,7 @@ def _iterations(table: str, row: RowResult, group: Group, run: Run) -> Picture |
         f"layer {layer + 1}: {of_right[-1]:.2f} with the right and {of_wrong[-1]:.2f} with a wrong label"
         for layer, (of_right, of_wrong) in enumerate(zip(right, wrong, strict=True))
     ]
-    return _svg(
+    return svg(
         f"{table}-{row.spec.name}-iterations",
         draw.iterations(right, wrong, text.kind(group)),
         title=row.spec.label,

@@ -36,6 +36,7 @@ def other_figures(table: TableResult) -> Grid | None:
     """Both tests, training and validation figures of each row that has results."""
     rows = _with_results(table)
     present = {name for _, group in rows for name in group.summaries}
+    present |= {f"{name.removesuffix('_low')}_interval" for name in present if name.endswith("_low")}
     names = [name for name in text.METRICS if name in present]
     if not names:
         return None
@@ -43,17 +44,29 @@ def other_figures(table: TableResult) -> Grid | None:
         Line(
             label,
             text.kinds(group),
-            tuple(text.summary(group.summaries.get(name), name) for name in names),
+            tuple(_figure(group, name) for name in names),
         )
         for label, group in rows
     ]
+    columns = tuple(text.metric_label(name) for name in names)
+    if "test_perplexity" in present:
+        note = (
+            "Mean ± sample standard deviation over seeds. Perplexity is e to the mean cross-entropy in nats; its "
+            "interval is by bootstrap over strings, the ends averaged over seeds. Training figures are of all training "
+            "windows."
+        )
+        return Grid("Test, training and validation", note, (), columns, tuple(lines))
     notes = ["Mean ± sample standard deviation over seeds; errors in %."]
     if any(name.startswith("train_") for name in names):
         notes.append(f"Training figures are {text.TRAIN_NOTE}.")
     if any(name.startswith("validation_") for name in names):
         notes.append("Validation images are held out of the training images.")
-    columns = tuple(text.metric_label(name) for name in names)
     return Grid("Both tests, training and validation", " ".join(notes), (), columns, tuple(lines))
+
+
+def _figure(group: Group, name: str) -> str:
+    metric = name.removesuffix("_interval")
+    return text.summary(group.summaries.get(name), name) if metric == name else text.low_to_high(group, metric)
 
 
 def by_part(table: TableResult) -> list[Grid]:

@@ -14,6 +14,7 @@ from ffrepro.report.draw import LOWEST_ERROR
 from ffrepro.report.figures import TablePictures
 from ffrepro.report.grids import Grid, by_part, iteration_errors, layer_errors, other_figures, singles_first
 from ffrepro.report.load import Run, Unreadable
+from ffrepro.report.sequences import Sample
 
 # The first line of the Markdown twin; a README without it is somebody's own and stays.
 MADE_BY = "<!-- Made by scripts/report.py from the records in runs/. Do not edit: the next report replaces it. -->"
@@ -22,6 +23,7 @@ SIGNS: dict[Verdict, str] = {
     "reproduced": "✓",
     "better": "▼",
     "worse": "▲",
+    "measured": "•",
     "incomplete": "◔",
     "only a preview": "◐",
     "no result": "✕",
@@ -35,7 +37,9 @@ class TableView:
 
     result: TableResult
     pictures: TablePictures
+    claims: Grid | None
     ablations: tuple[Grid, ...]
+    samples: tuple[Sample, ...]
 
     @property
     def name(self) -> str:
@@ -149,10 +153,9 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
     )
     named = (
-        text.number, text.summary, text.ours, text.paper, text.difference, text.interval, text.seeds, text.kind,
-text.kinds,
-        text.time, text.memory, text.commit, text.commits, text.device, text.notes, text.commands, text.counted,
-        text.metric_label, text.without_paths, text.unit_of, _markdown, _link, _span,
+        text.number, text.summary, text.ours, text.paper, text.mark, text.difference, text.interval, text.seeds,
+        text.kind, text.kinds, text.time, text.memory, text.commit, text.commits, text.device, text.notes,
+        text.commands, text.counted, text.metric_label, text.without_paths, text.unit_of, _markdown, _link, _span,
     )  # fmt: skip
     environment.filters |= {function.__name__.removeprefix("_"): function for function in named}
     environment.globals |= {"HISTORY": text.HISTORY, "NONE": text.NONE, "LOWEST_ERROR": LOWEST_ERROR}

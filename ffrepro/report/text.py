@@ -21,14 +21,22 @@ METRICS = {
     "test_error_goodness": "Test error, by goodness",
     "test_error_softmax": "Test error, by softmax",
     "test_perplexity": "Test perplexity",
+    "test_perplexity_interval": "its 95 % interval",
+    "test_bits_per_character": "Test bits a character",
+    "test_accuracy": "Test accuracy, %",
     "test_loss": "Test loss",
     "train_error": "Training error",
     "train_error_softmax": "Training error, by softmax",
     "train_perplexity": "Training perplexity",
+    "train_perplexity_interval": "its 95 % interval",
+    "train_bits_per_character": "Training bits a character",
+    "train_accuracy": "Training accuracy, %",
     "train_loss": "Training loss",
     "validation_error": "Validation error",
     "validation_error_softmax": "Validation error, by softmax",
     "validation_perplexity": "Validation perplexity",
+    "validation_bits_per_character": "Validation bits a character",
+    "validation_accuracy": "Validation accuracy, %",
     "validation_loss": "Validation loss",
 }
 _FURTHER = {
@@ -39,6 +47,8 @@ HISTORY = {
     "running_error": "Softmax error on training batches, as they were trained",
     "validation_error_softmax": "Validation error, by softmax",
     "validation_error": "Validation error",
+    "running_perplexity": "Perplexity of training batches, as they were trained",
+    "validation_perplexity": "Validation perplexity",
     "loss": "Loss",
 }
 # Where something on this machine lies is of no use to a reader elsewhere, and none of their business.
@@ -51,15 +61,15 @@ def plain_minus(text: str) -> str:
 
 
 def number(value: float | None, metric: str = "error", digits: int = 2) -> str:
-    """Errors and perplexities with `digits` decimals, everything else with four figures."""
+    """Percentages, perplexities and bits with `digits` decimals, everything else with four figures."""
     if value is None:
         return NONE
-    fixed = "error" in metric or "perplexity" in metric
+    fixed = any(kind in metric for kind in ("error", "accuracy", "perplexity", "bits"))
     return plain_minus(f"{value:.{digits}f}" if fixed else f"{value:.4g}")
 
 
 def unit_of(metric: str) -> str:
-    return "%" if "error" in metric else ""
+    return "%" if "error" in metric or "accuracy" in metric else ""
 
 
 def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> str:
@@ -70,9 +80,17 @@ def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> st
     return mean if value.std is None else f"{mean} ± {number(value.std, metric, digits)}"
 
 
+def low_to_high(group: Group, metric: str) -> str:
+    """The interval of a metric that has one; its ends are means over seeds."""
+    ends = [group.summaries.get(f"{metric}_{end}") for end in ("low", "high")]
+    return " to ".join(number(end.mean, metric) for end in ends if end is not None) or NONE
+
+
 def row_digits(row: RowResult) -> int:
     """Two decimals, or as many more as it takes to see on which side of the interval's ends the mean lies."""
     if row.shown is None or row.shown.headline is None or row.shown.reduced:
+        return 2
+    if row.spec.reproduced is None:
         return 2
     mean, (low, high) = row.shown.headline.mean, row.spec.reproduced
     for digits in (2, 3, 4):
@@ -90,12 +108,19 @@ def paper(row: RowResult) -> str:
     return number(row.spec.paper)
 
 
+def mark(row: RowResult) -> str:
+    """How well the paper's number is known; empty where there is none."""
+    recalled = ", recalled" if row.spec.mark == "M" else ""
+    return f"{row.spec.mark}{recalled}" if row.spec.mark else ""
+
+
 def difference(row: RowResult) -> str:
     return NONE if row.difference is None else plain_minus(f"{row.difference:+.{row_digits(row)}f}")
 
 
 def interval(row: RowResult) -> str:
-    return " to ".join(number(end) for end in row.spec.reproduced)
+    """The means that count as the paper's; empty where it has no number."""
+    return " to ".join(number(end) for end in row.spec.reproduced or ())
 
 
 def seeds(row: RowResult) -> str:

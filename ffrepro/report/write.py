@@ -3,13 +3,15 @@
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
-from ffrepro.report import figures
-from ffrepro.report.ablations import ablations
+from ffrepro.report import figures, sequences
+from ffrepro.report.ablations import grid, tried
+from ffrepro.report.claims import claims
 from ffrepro.report.compare import compare, group
 from ffrepro.report.load import Run, load_runs
 from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary
@@ -60,7 +62,17 @@ def assemble(results: Path, specs: list[Table]) -> Report:
     tables = []
     for spec in specs:
         result = compare(spec, by_table.pop(spec.name, []))
-        tables.append(TableView(result, figures.of_table(result), tuple(ablations(spec, runs))))
+        found = tried(spec, runs)
+        of_text = [one for one in (sequences.curves(result), sequences.study(result, found)) if one is not None]
+        tables.append(
+            TableView(
+                result,
+                replace(figures.of_table(result), text=of_text),
+                claims=claims(result),
+                ablations=tuple(grid(spec, one, groups) for one, groups in found),
+                samples=tuple(sequences.samples(result)),
+            )
+        )
     plain = [
         PlainView(name, tuple(one for groups in group(of_table).values() for one in groups))
         for name, of_table in sorted(by_table.items())

@@ -32,6 +32,7 @@ def made_table() -> Table:
             row("broken", "All seeds diverged", 1.50, "S", (1.40, 1.60)),
             row("never", "Never run", 1.50, "S", (1.40, 1.60)),
         ],
+        ablations_about="On a smaller net and fewer images, with 10,000 training images held out as validation images.",
         ablations=[
             Ablation("blurs", "How often a mask is blurred", "algorithm.blurs"),
             Ablation("never", "A choice that was not tried", "algorithm.never"),

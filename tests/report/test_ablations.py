@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ffrepro.report.ablations import ablations
+from ffrepro.report.ablations import grid, tried
+from ffrepro.report.grids import Grid
 from ffrepro.report.load import Run
 from tests.report.made import made_record, made_table
 
@@ -14,17 +15,22 @@ def run(value: str, *more: str, seed: int = 0, experiment: str = "ablation/blurs
     return Run(record, "runs/x.json", Path())
 
 
+def grids(*runs: Run) -> list[Grid]:
+    table = made_table()
+    return [grid(table, ablation, groups) for ablation, groups in tried(table, list(runs))]
+
+
 def test_values_are_in_order_with_means_over_their_seeds() -> None:
-    (grid,) = ablations(made_table(), [run("12"), run("3"), run("3", seed=1)])
-    assert [(line.label, line.cells) for line in grid.lines] == [
+    (one,) = grids(run("12"), run("3"), run("3", seed=1))
+    assert [(line.label, line.cells) for line in one.lines] == [
         ("3", ("2", "3.50 ± 0.71", "2.50 ± 0.71")),
         ("12", ("1", "3.00", "2.00")),
     ]
-    assert (grid.caption, grid.first) == ("How often a mask is blurred", "algorithm.blurs")
+    assert (one.caption, one.first) == ("How often a mask is blurred", "algorithm.blurs")
 
 
 def test_runs_that_differ_in_anything_else_are_not_taken() -> None:
     others = [run("3", "schedule.epochs=2"), run("3", experiment="table9/same"), run("3", experiment="ablation/other")]
-    assert ablations(made_table(), others) == []
-    (grid,) = ablations(made_table(), [*others, run("6")])
-    assert [line.label for line in grid.lines] == ["6"]
+    assert grids(*others) == []
+    (one,) = grids(*others, run("6"))
+    assert [line.label for line in one.lines] == ["6"]

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, sync_playwright
 
-_PAGES = ("index", "table9", "sweeps", "runs/table9-same-paper-seed0", "runs/table9-broken-paper-seed0")
+_PAGES = ("index", "table8", "table9", "sweeps", "runs/table9-same-paper-seed0", "runs/table9-broken-paper-seed0")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from dataclasses import astuple
 import numpy as np
 
 from ffrepro.report import draw
+from ffrepro.report.dress import DRESSES
 
 
 def test_the_dark_figure_wears_no_light_colour_and_no_other() -> None:
@@ -13,7 +14,7 @@ def test_the_dark_figure_wears_no_light_colour_and_no_other() -> None:
 
     for name, svg in drawn.items():
         worn = set(re.findall(r"#[0-9a-f]{6}\b", svg.decode()))
-        assert worn <= set(astuple(draw.DRESSES[name])), name
+        assert worn <= set(astuple(DRESSES[name])), name
 
 
 def test_an_axis_of_errors_shows_them_all() -> None:

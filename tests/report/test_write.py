@@ -12,6 +12,7 @@ from ffrepro.paths import ROOT
 from ffrepro.record import write_pictures
 from ffrepro.report import write_report
 from tests.report.made import made_record, made_table, write, write_made_records
+from tests.report.made_text import made_text_table, write_made_text_records
 
 _GOLDEN = Path(__file__).parent / "golden" / "results-README.md"
 
@@ -36,7 +37,8 @@ def test_the_markdown_twin_is_as_it_was_read_and_found_good(results: Path) -> No
 def test_the_same_records_give_the_same_bytes(results: Path, tmp_path: Path) -> None:
     other = tmp_path / "a folder of another name"
     write_made_records(other)
-    write_report(other, [made_table()])
+    write_made_text_records(other)
+    write_report(other, [made_text_table(), made_table()])
 
     assert contents(other) == contents(results)
 

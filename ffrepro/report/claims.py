@@ -1,0 +1,78 @@
+"""What a paper says of two rows without giving numbers, beside what was measured of them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ffrepro.report import text
+from ffrepro.report.compare import Group, RowResult, TableResult
+from ffrepro.report.grids import Grid, Line
+from ffrepro.table import Claim
+
+Finding = Literal["holds", "does not hold", "undecided", "no claim", "incomplete"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric of a row: its mean over seeds, and the ends of its interval, averaged over seeds."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def found(claim: Claim, first: Measured, second: Measured) -> Finding:
+    """What the intervals of two rows say of a claim."""
+    apart = first.high < second.low or second.high < first.low
+    if claim.says == "nothing":
+        return "no claim"
+    if claim.says == "alike":
+        return "does not hold" if apart else "holds"
+    if not apart:
+        return "undecided"
+    return "holds" if first.high < second.low else "does not hold"
+
+
+def claims(table: TableResult) -> Grid | None:
+    """A line for each of the table's claims on held-out text and one on training text; None where there are none."""
+    rows = {row.spec.name: row for row in table.rows}
+    lines = [
+        _line(claim, rows[claim.rows[0]], rows[claim.rows[1]], metric)
+        for claim in table.spec.claims
+        for metric in (table.spec.metric, table.spec.metric.replace("test_", "train_"))
+    ]
+    if not lines:
+        return None
+    return Grid(
+        caption="What the paper says, and what was found",
+        note="Perplexity, mean over seeds, and its 95 % interval, by bootstrap over strings. “Lower” holds where the "
+        "two intervals do not overlap, “about as good” where they do. The ratio is the first row's over the second's.",
+        bands=(),
+        columns=("Of", "First row", "Second row", "Ratio", "Found"),
+        lines=tuple(lines),
+        first="Claim",
+    )
+
+
+def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Line:
+    said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
+    of = "held-out text" if metric.startswith("test_") else "training text"
+    groups = [row.shown for row in (first, second)]
+    measured = [None if group is None else _measured(group, metric) for group in groups]
+    cells = [text.NONE if one is None else _said(one, metric) for one in measured]
+    one, other = measured
+    if one is None or other is None:
+        return Line(said, [], (of, *cells, text.NONE, "not measured"))
+    full = all(row.verdict == "measured" for row in (first, second))
+    kinds = sorted({kind for group in groups if group is not None for kind in text.kinds(group)})
+    ratio = text.number(one.mean / other.mean, "perplexity")
+    return Line(said, kinds, (of, *cells, ratio, found(claim, one, other) if full else "incomplete"))
+
+
+def _measured(group: Group, metric: str) -> Measured | None:
+    values = [group.summaries.get(f"{metric}{end}") for end in ("", "_low", "_high")]
+    mean, low, high = (None if value is None else value.mean for value in values)
+    return None if mean is None or low is None or high is None else Measured(mean, low, high)
+
+
+def _said(one: Measured, metric: str) -> str:
+    return f"{text.number(one.mean, metric)} ({text.number(one.low, metric)} to {text.number(one.high, metric)})"

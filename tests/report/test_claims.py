@@ -1,0 +1,56 @@
+"""Claims without numbers: what the intervals of two rows say of them."""
+
+from pathlib import Path
+
+import pytest
+
+from ffrepro.report.claims import Finding, Measured, claims, found
+from ffrepro.report.compare import compare
+from ffrepro.report.load import Run
+from ffrepro.table import Claim
+from tests.report.made_text import made_text_record, made_text_table
+
+LOWER = Claim("", ("a", "b"), "lower", "S")
+ALIKE = Claim("", ("a", "b"), "alike", "S")
+LOW, MIDDLE, HIGH = Measured(7, 6.5, 7.5), Measured(8, 7.4, 8.6), Measured(9, 8.5, 9.5)
+
+
+@pytest.mark.parametrize(
+    ("claim", "first", "second", "finding"),
+    [
+        (LOWER, LOW, HIGH, "holds"),
+        (LOWER, HIGH, LOW, "does not hold"),
+        (LOWER, LOW, MIDDLE, "undecided"),
+        (LOWER, MIDDLE, LOW, "undecided"),
+        (ALIKE, LOW, MIDDLE, "holds"),
+        (ALIKE, LOW, HIGH, "does not hold"),
+        (ALIKE, HIGH, LOW, "does not hold"),
+        (Claim("", ("a", "b"), "nothing"), LOW, HIGH, "no claim"),
+    ],
+)
+def test_intervals_decide(claim: Claim, first: Measured, second: Measured, finding: Finding) -> None:
+    assert found(claim, first, second) == finding
+
+
+def test_each_claim_is_tested_on_held_out_and_on_training_text() -> None:
+    figures = {("fixed", 0): 9.0, ("fixed", 1): 9.2, ("learned", 0): 7.0, ("learned", 1): 7.2, ("counted", 0): 6.0}
+    runs = [Run(made_text_record(row, seed, one), "runs/x.json", Path()) for (row, seed), one in figures.items()]
+    grid = claims(compare(made_text_table(), runs))
+
+    assert grid is not None
+    assert [line.label for line in grid.lines][::2] == [line.label for line in grid.lines][1::2]
+    cells = [line.cells for line in grid.lines]
+    assert cells[0] == ("held-out text", "7.10 (6.74 to 7.46)", "9.10 (8.64 to 9.55)", "0.78", "holds")
+    assert cells[1] == ("training text", "3.55 (3.37 to 3.73)", "4.55 (4.32 to 4.78)", "0.78", "holds")
+    assert [one[-1] for one in cells[2:]] == ["not measured"] * 2 + ["no claim"] * 2 + ["not measured"] * 2
+    assert cells[4][3] == "1.18"
+
+
+def test_a_claim_waits_for_all_seeds() -> None:
+    runs = [
+        Run(made_text_record(row, 0, one), "runs/x.json", Path()) for row, one in (("fixed", 9.0), ("learned", 7.0))
+    ]
+    grid = claims(compare(made_text_table(), runs))
+
+    assert grid is not None
+    assert grid.lines[0].cells[-1] == "incomplete"
