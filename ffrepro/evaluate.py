@@ -30,12 +30,20 @@ def measured(logits: Tensor, split: Split) -> dict[str, float]:
         return {"error": error, "loss": loss}
     low, high = interval(losses, split.strings)
     return {
-        "perplexity": round(math.exp(loss), _DIGITS),
-        "perplexity_low": round(math.exp(low), _DIGITS),
-        "perplexity_high": round(math.exp(high), _DIGITS),
+        "perplexity": perplexity(loss),
+        "perplexity_low": perplexity(low),
+        "perplexity_high": perplexity(high),
         "bits_per_character": loss / math.log(2),
         "accuracy": 100.0 - error,
     }
+
+
+def perplexity(loss: float) -> float:
+    """E to a mean cross-entropy in nats; infinite where no float is that large."""
+    try:
+        return round(math.exp(loss), _DIGITS)
+    except OverflowError:
+        return math.inf
 
 
 def interval(losses: Tensor, strings: Tensor) -> tuple[float, float]:

@@ -23,7 +23,8 @@ def main() -> int:
             with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
                 source: Source = build(hydra.compose("config", [f"dataset={name}"]).dataset)
             dataset = source.load(torch.device("cpu"))
-            print(f"{name}: {len(dataset.train)} training and {len(dataset.test)} test examples, files as they should be")
+            sizes = f"{len(dataset.train)} training and {len(dataset.test)} test examples"
+            print(f"{name}: {sizes}, files as they should be")
         except UserError as error:
             print(f"fetch_data: {error}", file=sys.stderr)
             code = 2

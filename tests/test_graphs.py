@@ -7,6 +7,7 @@ import torch
 
 from ffrepro.algorithm import Algorithm, Setting
 from ffrepro.algorithm.ff_recurrent import FFRecurrent
+from ffrepro.algorithm.ff_sequence import FFSequence
 from ffrepro.algorithm.ff_supervised import FFSupervised
 from ffrepro.algorithm.ff_unsupervised import FFUnsupervised
 from ffrepro.architecture import Architecture
@@ -16,7 +17,7 @@ from ffrepro.dataset import Dataset, Split
 from ffrepro.goodness import SumOfSquares
 from ffrepro.graphs import replayed, total
 from ffrepro.schedule import HoldThenLinear
-from tests.algorithm import test_ff_recurrent, test_ff_supervised, test_ff_unsupervised
+from tests.algorithm import test_ff_recurrent, test_ff_sequence, test_ff_supervised, test_ff_unsupervised
 
 MLP = Mlp((64, 64, 64), 1.0)
 LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0)
@@ -27,17 +28,28 @@ KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
     "softmax after": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS | {"softmax": "after"}, MLP),
     "local": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS, LOCAL),
     "recurrent": (FFRecurrent, test_ff_recurrent.HYPERPARAMETERS, MLP),
+    "sequence": (FFSequence, test_ff_sequence.HYPERPARAMETERS, MLP),
 }
+
+
+def images(device: torch.device) -> Dataset:
+    draws = torch.Generator().manual_seed(0)
+    split = Split(torch.rand(400, 49, generator=draws), torch.randint(10, (400,), generator=draws)).to(device)
+    return Dataset("made", split, None, split, 10, (7, 7), "", stand_in=True)
+
+
+def text(device: torch.device) -> Dataset:
+    split = test_ff_sequence.made_text(12).to(device)
+    alphabet = test_ff_sequence.LETTERS
+    return Dataset("made", split, None, split, 30, (10, 30), "", stand_in=True, alphabet=alphabet)
 
 
 def begun(kind: str, device: torch.device, products: torch.dtype) -> Any:
     algorithm, hyperparameters, architecture = KINDS[kind]
-    draws = torch.Generator().manual_seed(0)
-    split = Split(torch.rand(400, 49, generator=draws), torch.randint(10, (400,), generator=draws)).to(device)
     made = algorithm(**hyperparameters)
     made.begin(
         Setting(
-            dataset=Dataset("made", split, None, split, 10, (7, 7), "", stand_in=True),
+            dataset=text(device) if algorithm is FFSequence else images(device),
             architecture=architecture,
             goodness=SumOfSquares(),
             schedule=HoldThenLinear(4),

@@ -148,6 +148,58 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
     assert np.abs(vW).max() > 1e-3  # the comparison is of something
 
 
+def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_formula() -> None:
+    layer = hidden()
+    W, b, m = layer.connections.weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
+    vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
+    for step, sign in enumerate((1, -1, -1, 1, -1)):
+        seen = Pass(*(part[: 9 - step] for part in given(layer, 10 + step)))  # of another size each
+        loss = layer.learn(seen, None, rate=0.3) if sign > 0 else layer.learn(None, seen, rate=0.3)
+        x = seen.given.numpy()
+        y = np.maximum(0, x @ W + b)
+        p = 1 / (1 + np.exp(-((y**2).sum(1) - 8.0)))
+        if sign > 0:
+            assert loss.item() == pytest.approx(-np.log(p).mean(), rel=1e-10)
+            m = 0.9 * m + 0.1 * y.mean(0)
+            delta = (1 - p)[:, None] * y + 0.03 * (m.mean() - m)
+        else:
+            assert loss.item() == pytest.approx(-np.log(1 - p).mean(), rel=1e-10)
+            delta = -p[:, None] * y  # no peer pulls
+        vW = 0.9 * vW + 0.1 * x.T @ delta / len(x)  # noqa: N806
+        vb = 0.9 * vb + 0.1 * delta.mean(0)
+        W = W + 0.3 * (vW - 0.02 * W)  # noqa: N806
+        b = b + 0.3 * vb
+        np.testing.assert_allclose(layer.connections.weight, W, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(layer.connections.bias, b, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(layer.running_mean, m, rtol=0, atol=1e-12)
+    assert layer.threshold.item() == 8.0
+    assert np.abs(vW).max() > 1e-3  # the comparison is of something
+
+
+def test_peer_normalization_acts_on_positive_data_alone() -> None:
+    changes = {}
+    for peer in (0.0, 0.5):
+        for sign in (1, -1):
+            layer = hidden()
+            layer.peer_normalization = peer
+            seen = given(layer, 1)
+            layer.learn(*((seen, None) if sign > 0 else (None, seen)), rate=0.3)
+            changes[peer, sign] = layer.connections.weight.clone()
+            assert torch.equal(layer.running_mean, hidden().running_mean) == (sign < 0)
+    assert torch.equal(changes[0.0, -1], changes[0.5, -1])
+    assert (changes[0.0, 1] - changes[0.5, 1]).abs().max() > 1e-4
+
+
+def test_one_kind_of_data_moves_the_threshold_its_own_way() -> None:
+    for sign, seed in ((1, 1), (-1, 2)):
+        layer = hidden(threshold=0.7)
+        start = layer.threshold.item()
+        share = (1 - np.exp(-half_log_loss(layer, seed, sign))).mean()  # missed, or fooled by
+        seen = given(layer, seed)
+        layer.learn(*((seen, None) if sign > 0 else (None, seen)), rate=0.3, threshold_rate=0.25)
+        assert layer.threshold.item() - start == pytest.approx(-sign * 0.25 * share, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     "goodness",
     [SumOfSquares(), MinusSumOfSquares(), MeanOfSquares(), SumOfActivities(), MinusSumOfActivities()],

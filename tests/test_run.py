@@ -1,6 +1,7 @@
 """Whole runs through the command line: from a config to a record, cut, resumed, refused."""
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from dataclasses import fields
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from ffrepro.dataset.digits import Digits
+from ffrepro.dataset.grammar import made_up_text
 from ffrepro.job import prepare
 from ffrepro.paths import CONF
 from ffrepro.record import Record
@@ -306,6 +309,7 @@ def test_a_checkpoint_made_with_other_data_is_not_gone_on_from(command_line: Com
     patch = """
 from dataclasses import replace
 from ffrepro.dataset.digits import Digits
+from ffrepro.dataset.grammar import made_up_text
 load = Digits.load
 Digits.load = lambda self, device: replace(load(self, device), sha256="of other files")
 """
@@ -511,6 +515,118 @@ Mlp.__init__ = narrow
     assert place == "table1/bp/smoke-seed2.json"
     assert (record["table"], record["row"], record["seed"]) == ("table1", "bp", 2)
     assert min(record["config"]["architecture"]["widths"]) > 16  # the preset's, as they were asked for
+
+
+# Text -----------------------------------------------------------------------------------------------
+
+ON_TEXT = [
+    "experiment=table3/ff_simultaneous",
+    "budget=smoke",
+    "tracking=none",
+    "architecture.widths=[32,32]",
+    "dataset.strings=15",
+    "dataset.held_out_strings=8",
+    "threads=1",
+]
+NO_TEXT = """
+from pathlib import Path
+import ffrepro.dataset.aesop as aesop
+aesop.data_roots = lambda: [Path("/nowhere/one"), Path("/nowhere/two")]
+"""
+
+
+@pytest.mark.parametrize("row", ["ff_simultaneous", "bp"])
+def test_a_run_on_text_leaves_perplexities(row: str, command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(made_up_text(5000).title())
+    options = [f"experiment=table3/{row}", *ON_TEXT[1:], f"dataset.path={tmp_path / 'mine.txt'}"]
+    if row == "bp":
+        options.append("algorithm.optimizer.lr=0.05")
+    finished = command_line(*options, f"results_dir={tmp_path}")
+    assert finished.code == 0, finished.err
+    assert "STAND-IN" not in finished.err
+    record = the_record(tmp_path)
+    assert (record["status"], record["budget"], record["table"]) == ("ok", "smoke", "sweeps")
+    assert (record["data"]["name"], record["data"]["stand_in"]) == ("mine.txt", False)
+    assert record["data"]["sizes"] == {"train": 1000, "validation": 500, "test": 500}
+    metrics = record["metrics"]
+    figures = ["perplexity", "perplexity_low", "perplexity_high", "bits_per_character", "accuracy"]
+    assert set(metrics) == {f"{split}_{figure}" for split in ("test", "train", "validation") for figure in figures}
+    for split in ("test", "train", "validation"):
+        low, middle, high = (metrics[f"{split}_perplexity{end}"] for end in ("_low", "", "_high"))
+        assert 5 < low < middle < high < 30  # 30 if nothing were learned
+        assert metrics[f"{split}_bits_per_character"] == pytest.approx(math.log2(middle))
+        assert 5 < metrics[f"{split}_accuracy"] < 60
+    (epoch,) = record["history"]
+    assert set(epoch) == {"loss", "running_perplexity", "validation_perplexity"}
+    assert epoch["validation_perplexity"] == metrics["validation_perplexity"]
+    assert (epoch["running_perplexity"] == pytest.approx(math.exp(epoch["loss"]))) == (row == "bp")
+    assert f"test perplexity {metrics['test_perplexity']:.2f} (smoke budget" in finished.err.splitlines()[-1]
+    (path,) = (tmp_path / "runs").rglob("*.npz")
+    with np.load(path) as pictures:
+        assert set(pictures) == {"first_layer_fields", "text_temperature_1", "text_temperature_0.5"}
+        assert pictures["first_layer_fields"].shape == (32, 10, 30)
+        assert pictures["text_temperature_1"].shape == (4, 160)
+
+
+def test_a_counted_row_needs_no_net(command_line: CommandLine, tmp_path: Path) -> None:
+    options = ["experiment=table3/uniform", "budget=smoke", "tracking=none", "threads=1", f"results_dir={tmp_path}"]
+    finished = command_line(*options, patch=NO_TEXT)
+    assert finished.code == 0, finished.err
+    ((place, record),) = records(tmp_path).items()
+    assert place == "table3/uniform/smoke-seed0.json"
+    assert record["metrics"]["test_perplexity"] == record["metrics"]["train_perplexity"] == 30.0
+
+
+def test_a_preview_without_the_text_goes_on_with_made_up_sentences(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line(*ON_TEXT, f"results_dir={tmp_path}", patch=NO_TEXT)
+    assert finished.code == 0, finished.err
+    assert "STAND-IN" in finished.err
+    assert "/nowhere/one/aesop/aesop.txt, /nowhere/two/aesop/aesop.txt" in finished.err
+    assert "reproduces nothing" in finished.err
+    assert "on STAND-IN data" in finished.err.splitlines()[-1]
+    record = the_record(tmp_path)
+    assert record["data"]["stand_in"] is True
+    assert record["data"]["name"] == "made-up sentences (for aesop)"
+    assert 5 < record["metrics"]["test_perplexity"] < 30
+
+
+def test_the_papers_budget_refuses_made_up_sentences(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line(*ON_TEXT, "budget=paper", f"results_dir={tmp_path}", patch=NO_TEXT)
+    places = [f"/nowhere/{place}/aesop/aesop.txt" for place in ("one", "two")]
+    assert_one_complaint(finished, "aesop not found", *places, "dataset.path=")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_text_that_is_not_there_has_no_stand_in(command_line: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "none.txt"
+    finished = command_line(*ON_TEXT, f"dataset.path={path}", f"results_dir={tmp_path}")
+    assert_one_complaint(finished, f"cannot read {path}: No such file", "dataset.path")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["experiment=table1/ff_supervised", "dataset=aesop"], ["is text", "try dataset=mnist"]),
+        (["experiment=table3/ff_simultaneous", "dataset=digits"], ["digits is images", "try dataset=aesop"]),
+        (["experiment=table3/ngram", "dataset=digits"], ["digits is images", "try dataset=aesop"]),
+        (["experiment=table3/ngram", "algorithm.order=12"], ["algorithm.order is 12", "at most 11"]),
+        (["experiment=table3/ff_separated", "algorithm.phase_length=null"], ["algorithm.phase_length is None"]),
+        (["experiment=table3/fixed_random", "algorithm.hidden_layers=frozen"], ["'frozen'", "fixed or simultaneous"]),
+        (["experiment=table3/unigram", "dataset.window=13"], ["dataset.window is 13", "1 to 12"]),
+    ],
+    ids=lambda value: value[1] if value[0].startswith("experiment") else None,
+)
+def test_text_and_its_options_have_to_fit(
+    options: list[str], words: list[str], command_line: CommandLine, tmp_path: Path
+) -> None:
+    smoke = ["budget=smoke", "tracking=none", "threads=1", f"results_dir={tmp_path}"]
+    data = [] if "dataset=digits" in options else ["dataset.strings=15", "dataset.held_out_strings=8"]
+    finished = command_line(*options, *data, *smoke, patch=NO_TEXT)
+    assert finished.code == 2
+    (line,) = [line for line in finished.err.splitlines() if line.startswith("ffrepro: ")]
+    assert all(word in line for word in words)
+    assert "Traceback" not in finished.err
+    assert not (tmp_path / "runs").exists()
 
 
 # Many runs ------------------------------------------------------------------------------------------

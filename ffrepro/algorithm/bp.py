@@ -4,7 +4,6 @@ Source: The Forward-Forward Algorithm, section 3.1: a few fully connected ReLU l
 for about 20 epochs without regularising by the two-dimensional form of the images.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.connections import Dense
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
-from ffrepro.evaluate import ROWS, chunks, measured
+from ffrepro.evaluate import ROWS, chunks, measured, perplexity
 from ffrepro.pictures import FIELDS
 from ffrepro.rollout import samples
 from ffrepro.schedule import batches
@@ -94,7 +93,7 @@ class Backprop:
         loss_sum, errors = totals.tolist()
         loss_mean = loss_sum / len(epoch_batches)
         if self.alphabet is not None:
-            return {"loss": loss_mean, "running_perplexity": math.exp(loss_mean)}
+            return {"loss": loss_mean, "running_perplexity": perplexity(loss_mean)}
         return {"loss": loss_mean, "running_error": 100.0 * errors / epoch_batches.numel()}
 
     def monitor(self, split: Split) -> Metrics:

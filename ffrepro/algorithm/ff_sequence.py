@@ -7,7 +7,6 @@ character of a window that is real otherwise, or in a phase of its own, when the
 The update is that of the code released for the supervised nets.
 """
 
-import math
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +19,7 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.dataset.text import one_hot_windows
 from ffrepro.errors import UserError
-from ffrepro.evaluate import ROWS, chunks, measured
+from ffrepro.evaluate import ROWS, chunks, measured, perplexity
 from ffrepro.graphs import total
 from ffrepro.layers import Pass, Softmax, forward, hidden_layers
 from ffrepro.negatives import sample_label
@@ -68,7 +67,9 @@ class FFSequence:
         head_weight_cost: float,
         first_layer_counts: bool,
     ) -> None:
-        if (phase_length is not None) is not (hidden_layers == "separated") or (phase_length or 1) < 1:
+        if (phase_length is not None) is not (hidden_layers == "separated") or (
+            phase_length is not None and phase_length < 1
+        ):
             raise UserError(
                 f"algorithm.phase_length is {phase_length} and algorithm.hidden_layers {hidden_layers}: expected 1 "
                 "update or more where the phases are separated, and null elsewhere."
@@ -131,7 +132,7 @@ class FFSequence:
         loss, surprise = (
             total(minibatch, self.train, epoch_batches, self, self.text_generator) / len(epoch_batches)
         ).tolist()
-        return {"loss": loss, "running_perplexity": math.exp(surprise)}
+        return {"loss": loss, "running_perplexity": perplexity(surprise)}
 
     def minibatch(self, inputs: Tensor, targets: Tensor, gain: float) -> Tensor:
         """One update of everything from windows (B, window · n_symbols) and what comes next (B,).
@@ -192,7 +193,7 @@ class FFSequence:
                 losses.append(layer.learn(positive, negative, rate=gain * self.learning_rate))
         metrics = {"loss": 2 * torch.stack(losses).mean().item()}
         if surprises:
-            metrics["running_perplexity"] = math.exp(torch.stack(surprises).mean().item())
+            metrics["running_perplexity"] = perplexity(torch.stack(surprises).mean().item())
         return metrics
 
     def dreams(self) -> Tensor:

@@ -25,7 +25,7 @@ def made_up_text(at_least: int) -> str:
     """Sentences of together `at_least` so many characters, always the same."""
     draws = random.Random(0)
     sentences: list[str] = []
-    length = 0
+    length = -1  # no space follows the last one
     while length < at_least:
         sentence = _clause(draws)
         while draws.random() < 0.4:

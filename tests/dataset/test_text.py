@@ -1,0 +1,296 @@
+"""Text as windows, against strings cut by hand, and that nothing held out is trained on."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ffrepro.dataset import Dataset, Split, data_roots
+from ffrepro.dataset.aesop import Aesop, MadeUpText
+from ffrepro.dataset.text import ALPHABET, Cut, as_symbols, as_texts, cleaned, one_hot_windows, windows
+from ffrepro.errors import UserError
+
+CPU = torch.device("cpu")
+LETTERS = "abcdefghijklmnopqrstuvwxyz ,;."
+
+
+def read(split: Split, window: int) -> list[str]:
+    """Each window of `split` with its next character, from the tensors alone."""
+    assert split.inputs.shape == (len(split), window * 30)
+    symbols = split.inputs.numpy().reshape(-1, window, 30)
+    assert set(np.unique(symbols)) <= {0, 1}
+    assert (symbols.sum(2) == 1).all()
+    rows = np.concatenate([symbols.argmax(2), split.targets.numpy()[:, None]], axis=1)
+    return ["".join(LETTERS[place] for place in row) for row in rows]
+
+
+def numbers_of(split: Split) -> list[int]:
+    """The string that each window is of."""
+    assert split.strings is not None
+    return split.strings.tolist()
+
+
+def cut(text: str, strings: int, held_out_strings: int, length: int, window: int) -> Dataset:
+    """The data set of a text from `here.txt`."""
+    made = Cut(strings, held_out_strings, length, window)
+    return made.dataset(text, name="mine", place="here.txt", sha256="hash", stand_in=False, device=CPU)
+
+
+def random_text(n: int) -> str:
+    """Small letters, in which no window of a few comes twice."""
+    return "".join("abcdefghijklmnopqrstuvwxyz"[k] for k in np.random.default_rng(0).integers(26, size=n))
+
+
+# Characters ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The FOX; the Grapes.", "the fox; the grapes."),
+        ("one\ntwo\r\nthree\n\n\nfour\tfive", "one two three four five"),
+        ("a  b   c", "a b c"),
+        ("\u00a0a\u00a0\u00a0b\u2003", "a b"),
+        ("'Don't!' (said: \"he\")?", "dont said he"),
+        ("in 1867 - or - so", "in or so"),
+        ("here -\n- there", "here there"),
+        ("café, naïve", "caf, nave"),
+        ("  \n ends. \n", "ends."),
+        ("? a ?", "a"),
+        ("", ""),
+        ("123\n456", ""),
+    ],
+)
+def test_a_text_is_brought_into_the_alphabet(text: str, expected: str) -> None:
+    assert cleaned(text) == expected
+
+
+def test_the_alphabet_is_the_drafts() -> None:
+    assert ALPHABET == LETTERS
+    assert len(set(ALPHABET)) == 30
+    assert cleaned(ALPHABET) == ALPHABET
+
+
+def test_windows_have_the_next_character_at_their_end() -> None:
+    assert windows("abcdef", 3) == ["abcd", "bcde", "cdef"]
+    assert windows("abcd", 3) == ["abcd"]
+    assert windows("abc", 3) == []
+
+
+def test_symbols_are_places_in_the_alphabet() -> None:
+    symbols = as_symbols(["az ", ",;."])
+    assert symbols.dtype == torch.int64
+    assert symbols.tolist() == [[0, 25, 26], [27, 28, 29]]
+    assert as_texts(torch.tensor([[0, 25, 26], [27, 28, 29]])) == ["az ", ",;."]
+
+
+def test_symbols_and_texts_are_inverse() -> None:
+    texts = [LETTERS, LETTERS[::-1], "the wolf, and the lamb; again."]
+    assert as_texts(as_symbols(texts)) == texts
+
+
+def test_one_place_is_set_for_each_character() -> None:
+    inputs = one_hot_windows(torch.tensor([[1, 0, 29], [2, 2, 26]]))
+    assert inputs.dtype == torch.float32
+    assert inputs.shape == (2, 90)
+    assert inputs.nonzero().tolist() == [[0, 1], [0, 30], [0, 89], [1, 2], [1, 32], [1, 86]]
+    assert inputs.sum() == 6
+
+
+# Strings -------------------------------------------------------------------------------------------
+
+
+def test_strings_are_cut_as_by_hand() -> None:
+    cut = Cut(2, 1, 3, 2)
+    assert cut.spread("abcdefghijkl", "") == (["abc", "ghi"], ["def"], ["jkl"])
+    assert cut.spread("abcdefghijklmnopqrstuvwx", "") == (["abc", "mno"], ["ghi"], ["stu"])
+    assert Cut(1, 2, 2, 1).spread("abcdefghijk", "") == (["ab"], ["cd", "gh"], ["ef", "ij"])
+    assert Cut(3, 1, 2, 1).spread("abcdefghij", "") == (["ab", "cd", "gh"], ["ef"], ["ij"])
+
+
+@pytest.mark.parametrize("there_are", [1000, 1019, 4321])
+@pytest.mark.parametrize(
+    ("strings", "held_out"), [(4, 4), (16, 16), (6, 2), (30, 1), (2, 6), (1, 1), (1, 9), (5, 3), (48, 1)]
+)
+def test_strings_are_spread_over_the_text_and_share_nothing(strings: int, held_out: int, there_are: int) -> None:
+    # No character comes twice: each says where it stands.
+    text = "".join(chr(0x4E00 + place) for place in range(there_are))
+    parts = Cut(strings, held_out, 20, 10).spread(text, "here.txt")
+    assert [len(part) for part in parts] == [strings, held_out, held_out]
+    for string in (string for part in parts for string in part):
+        assert len(string) == 20
+        assert string in text
+    assert len({letter for part in parts for string in part for letter in string}) == 20 * (strings + 2 * held_out)
+
+    train, validation, test = ([ord(string[0]) - 0x4E00 for string in part] for part in parts)
+    # An even spread would start the k-th of n at k/n of the text. Whole strings keep it from that, by less than this.
+    room = there_are / (strings + 2 * held_out) + 2 * 20
+    for k, start in enumerate(train):
+        assert -room < start - k * there_are / strings <= 0
+    # Validation and test take turns in what is left, which goes on to the end of the text.
+    taken = [start for pair in zip(validation, test, strict=True) for start in pair]
+    assert taken == sorted(taken)
+    assert test[-1] >= there_are - 2 * room
+    gaps = [after - before for before, after in pairwise(sorted(train + taken))]
+    assert max(gaps) - min(gaps) <= 20
+
+
+def test_sizes_are_those_of_all_windows() -> None:
+    made = Cut(3, 2, 20, 4)
+    assert made.sizes == (48, 48 + 2 * 32)
+    assert made.input_shape == (4, 30)
+    dataset = cut(random_text(200), 3, 2, 20, 4)
+    assert dataset.sizes() == {"train": 48, "validation": 32, "test": 32}
+
+
+@pytest.mark.parametrize("window", [1, 12])
+def test_the_shortest_and_the_longest_window(window: int) -> None:
+    dataset = cut(random_text(200), 2, 2, 13, window)
+    assert len(dataset.train) == 2 * (13 - window)
+    assert dataset.input_shape == (window, 30)
+
+
+# Splits --------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_what_is_cut_by_hand() -> None:
+    dataset = cut("Abcd-EFGH\nijkl, m;op", 2, 1, 4, 2)  # abcd efgh | ijk | l, m | ;op
+    assert dataset.validation is not None
+    assert read(dataset.train, 2) == ["abc", "bcd", " ij", "ijk"]
+    assert numbers_of(dataset.train) == [0, 0, 1, 1]
+    assert read(dataset.validation, 2) == ["efg", "fgh"]
+    assert read(dataset.test, 2) == ["l, ", ", m"]
+    for split in (dataset.validation, dataset.test):
+        assert numbers_of(split) == [0, 0]
+    assert (dataset.name, dataset.sha256, dataset.stand_in) == ("mine", "hash", False)
+    assert (dataset.n_classes, dataset.input_shape, dataset.alphabet) == (30, (2, 30), LETTERS)
+    for split in (dataset.train, dataset.validation, dataset.test):
+        assert (split.inputs.dtype, split.targets.dtype) == (torch.float32, torch.int64)
+
+
+def test_windows_stand_in_the_order_of_their_strings() -> None:
+    text = random_text(1000)
+    dataset = cut(text, 6, 4, 30, 10)
+    assert dataset.validation is not None
+    for split, n in ((dataset.train, 6), (dataset.validation, 4), (dataset.test, 4)):
+        assert numbers_of(split) == [k for k in range(n) for _ in range(20)]
+        found = read(split, 10)
+        for k in range(n):
+            first, *_, last = found[20 * k : 20 * k + 20]
+            start = text.index(first)
+            assert found[20 * k : 20 * k + 20] == [text[start + i : start + i + 11] for i in range(20)]
+            assert text.index(last) == start + 19
+
+
+def test_what_is_trained_on_is_not_held_out() -> None:
+    # In each held-out string a run of training, `abc`; and `abe`, which starts like it and ends otherwise.
+    dataset = cut("abcd" + "zabc" + "yabe" + "mnop", 1, 1, 4, 2)
+    assert dataset.validation is not None
+    assert read(dataset.train, 2) == ["abc", "bcd"]
+    assert read(dataset.validation, 2) == ["zab"]
+    assert read(dataset.test, 2) == ["yab", "abe"]
+
+
+def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
+    dataset = cut("abcd" + "abcd" + "ijkl" + "efgh" + "qrst" + "uvwx", 2, 2, 4, 2)
+    assert dataset.validation is not None
+    assert read(dataset.validation, 2) == ["qrs", "rst"]
+    assert numbers_of(dataset.validation) == [1, 1]
+    assert numbers_of(dataset.test) == [0, 0, 1, 1]
+
+
+def assert_apart(dataset: Dataset, window: int) -> None:
+    """No held-out window comes in training with its next character, and most are left."""
+    assert dataset.validation is not None
+    train = set(read(dataset.train, window))
+    for split in (dataset.validation, dataset.test):
+        assert train.isdisjoint(read(split, window))
+        assert len(split) > 0.6 * len(dataset.train)
+        numbers = numbers_of(split)
+        assert numbers == sorted(numbers)
+        assert set(numbers) == set(range(248))
+
+
+def test_nothing_held_out_of_the_made_up_text_is_trained_on() -> None:
+    dataset = MadeUpText("made-up sentences", Cut(248, 248, 100, 10)).load(CPU)
+    assert len(dataset.train) == 22_320
+    assert_apart(dataset, 10)
+
+
+def test_nothing_held_out_of_aesop_is_trained_on() -> None:
+    if not any((root / "aesop" / "aesop.txt").is_file() for root in data_roots()):
+        pytest.skip("Aesop's Fables are not on this machine")
+    source = Aesop(name="aesop", path=None, strings=248, held_out_strings=248, length=100, window=10)
+    assert_apart(source.load(CPU), 10)
+
+
+def test_the_training_figures_of_a_text_are_of_all_of_it() -> None:
+    dataset = cut(random_text(200), 3, 2, 20, 4)
+    assert dataset.train_evaluated is dataset.train
+    reduced = dataset.reduced(20, 10)
+    assert reduced.sizes() == {"train": 20, "validation": 10, "test": 10}
+    assert numbers_of(reduced.train) == [0] * 16 + [1] * 4
+
+
+def test_a_split_moves_with_its_strings() -> None:
+    split = Split(torch.zeros(2, 3), torch.zeros(2), torch.tensor([0, 1])).to(torch.device("meta"))
+    moved: list[Tensor | None] = [split.inputs, split.targets, split.strings]
+    assert all(one is not None and one.is_meta for one in moved)
+
+
+# What goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0, 1, 20, 10), "dataset.strings is 0: expected 1 or more"),
+        ((-3, 1, 20, 10), "dataset.strings is -3: expected 1 or more"),
+        ((1, 0, 20, 10), "dataset.held_out_strings is 0: expected 1 or more"),
+        ((1, 1, 20, 0), "dataset.window is 0: expected 1 to 12 characters"),
+        ((1, 1, 20, 13), "dataset.window is 13: expected 1 to 12 characters"),
+        ((1, 1, 10, 10), "dataset.length is 10: expected more characters than dataset.window has, 10"),
+        ((1, 1, -1, 10), "dataset.length is -1: expected more characters"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(numbers: tuple[int, int, int, int], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        Cut(*numbers)
+
+
+def test_a_text_that_is_too_short_is_named() -> None:
+    assert len(cut(random_text(140), 3, 2, 20, 4).train) == 48
+    with pytest.raises(
+        UserError, match=r"here\.txt is too short: expected 7 strings of 20 characters, found 6\. .*dataset\.length"
+    ):
+        cut(random_text(139), 3, 2, 20, 4)
+    with pytest.raises(UserError, match="found 0"):
+        cut("", 3, 2, 20, 4)
+    # What counts is what is left of it in the alphabet.
+    with pytest.raises(UserError, match="found 6"):
+        cut(random_text(139) + "!" * 10 + "\n" * 1000, 3, 2, 20, 4)
+
+
+@pytest.mark.parametrize("text", ["Война и мир. " * 50, "abcdefg 3141592 " * 50, "0" * 1000], ids=lambda text: text[:7])
+def test_a_text_of_other_letters_is_named(text: str) -> None:
+    with pytest.raises(UserError, match=r"here\.txt is not in the alphabet"):
+        cut(text, 3, 2, 20, 4)
+
+
+def test_a_text_with_a_few_other_letters_is_taken() -> None:
+    text = random_text(160)
+    assert cut(text + "!" * 40, 3, 2, 20, 4).train.inputs.equal(cut(text, 3, 2, 20, 4).train.inputs)
+    with pytest.raises(UserError, match="not in the alphabet"):
+        cut(text + "!" * 41, 3, 2, 20, 4)
+
+
+@pytest.mark.parametrize(
+    "text", ["abcdefghij" * 40, "abcd" + "abcd" + "abcd" + "abcd", "abcd" + "abcd" + "efgh", "abcd" + "efgh" + "abcd"]
+)
+def test_a_text_that_repeats_itself_is_named(text: str) -> None:
+    strings = (3, 2, 20, 4) if len(text) > 100 else (1, 1, 4, 2)
+    with pytest.raises(UserError, match=r"here\.txt repeats itself"):
+        cut(text, *strings)
