@@ -120,5 +120,10 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def budgeted_epochs(config: DictConfig) -> int:
     """The preset's epochs as the budget scales and bounds them, at least one."""
-    epochs: int = round(config.schedule.epochs * config.budget.epoch_fraction)
+    epochs = scaled_epochs(config.schedule.epochs, config.budget.epoch_fraction)
     return max(1, min(epochs, config.budget.most_epochs or epochs))
+
+
+def scaled_epochs(epochs: int, fraction: float) -> int:
+    """A preset's epochs, as a budget scales them before it bounds them."""
+    return round(epochs * fraction)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ffrepro.config import GROUPS
+from ffrepro.config import GROUPS, scaled_epochs
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.paths import IN_CHECKOUT, ROOT
@@ -169,10 +169,8 @@ def decisive_values(config: dict[str, Any]) -> dict[str, Any]:
     values = {group: dict(config.get(group) or {}) for group in GROUPS}
     budget = values["budget"]
     # A bound that is not reached decides nothing.
-    if (
-        budget.get("most_epochs")
-        and round(values["schedule"]["epochs"] * budget["epoch_fraction"]) <= budget["most_epochs"]
-    ):
+    most = budget.get("most_epochs")
+    if most and scaled_epochs(values["schedule"]["epochs"], budget["epoch_fraction"]) <= most:
         budget["most_epochs"] = None
     return dict(decided(values))
 
