@@ -15,7 +15,7 @@ from ffrepro.errors import UserError
 ALPHABET = "abcdefghijklmnopqrstuvwxyz ,;."
 # Of a text's characters, those that the alphabet must know: of English prose it knows nearly all.
 _LEAST_KNOWN = 0.8
-# A window and its next character are told apart from others by one whole number of 64 bits.
+# A window is one whole number of 64 bits where windows are counted.
 _LONGEST_WINDOW = 12
 
 
@@ -102,7 +102,8 @@ class Cut:
                 f"{place} is not in the alphabet a–z, space, comma, semicolon, full stop: found too few of its letters."
             )
         train, *others = self.spread(known, place)
-        trained_on = {one for string in train for one in windows(string, self.window)}
+        # By the window alone: to look at the next character too would leave those behind that are hard to guess.
+        trained_on = {one[:-1] for string in train for one in windows(string, self.window)}
         validation, test = (self._split(part, device, without=trained_on) for part in others)
         if not (len(validation) and len(test)):
             raise UserError(f"{place} repeats itself: none of its windows can be held out that is not trained on too.")
@@ -137,9 +138,9 @@ class Cut:
         return [chosen[k] for k in sorted(of_training)], rest[0::2], rest[1::2]
 
     def _split(self, strings: list[str], device: torch.device, without: Collection[str] = ()) -> Split:
-        """The windows of `strings` but those in `without`, string after string."""
+        """The windows of `strings` with what comes next, but those `without`, string after string."""
         found = [(k, one) for k, string in enumerate(strings) for one in windows(string, self.window)]
-        kept = [(k, one) for k, one in found if one not in without]
+        kept = [(k, one) for k, one in found if one[:-1] not in without]
         if not kept:
             return Split(torch.empty(0), torch.empty(0))
         symbols = as_symbols([one for _, one in kept])

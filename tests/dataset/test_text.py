@@ -186,12 +186,12 @@ def test_windows_stand_in_the_order_of_their_strings() -> None:
 
 
 def test_what_is_trained_on_is_not_held_out() -> None:
-    # In each held-out string a run of training, `abc`; and `abe`, which starts like it and ends otherwise.
+    # In each held-out string a window of training, `ab`: whatever comes next, so that hard ones are not what is left.
     dataset = cut("abcd" + "zabc" + "yabe" + "mnop", 1, 1, 4, 2)
     assert dataset.validation is not None
     assert read(dataset.train, 2) == ["abc", "bcd"]
     assert read(dataset.validation, 2) == ["zab"]
-    assert read(dataset.test, 2) == ["yab", "abe"]
+    assert read(dataset.test, 2) == ["yab"]
 
 
 def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
@@ -203,12 +203,12 @@ def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
 
 
 def assert_apart(dataset: Dataset, window: int) -> None:
-    """No held-out window comes in training with its next character, and most are left."""
+    """No held-out window comes in training, and most are left."""
     assert dataset.validation is not None
-    train = set(read(dataset.train, window))
+    train = {one[:-1] for one in read(dataset.train, window)}
     for split in (dataset.validation, dataset.test):
-        assert train.isdisjoint(read(split, window))
-        assert len(split) > 0.6 * len(dataset.train)
+        assert train.isdisjoint(one[:-1] for one in read(split, window))
+        assert len(split) > 0.5 * len(dataset.train)
         numbers = numbers_of(split)
         assert numbers == sorted(numbers)
         assert set(numbers) == set(range(248))
