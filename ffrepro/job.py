@@ -117,7 +117,7 @@ def prepare(config: DictConfig) -> Job:
         if str(group).split("@")[0] in (*GROUPS, "optimizer")
     }
     values = plain(config)
-    table, row = _table_and_row(config, values, choices, overrides)
+    table, row = _table_and_row(config, values, choices, overrides, dataset.sha256)
     budget = "custom" if _own_budget(overrides) else str(config.budget.name)
     name = f"{budget}-seed{config.seed}"
     results = from_root(config.results_dir)
@@ -144,14 +144,14 @@ def prepare(config: DictConfig) -> Job:
 
 
 def _table_and_row(
-    config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str]
+    config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str], data_sha256: str
 ) -> tuple[str, str]:
     """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
     changed = record.changed(overrides)
     preset = HydraConfig.get().runtime.choices.get("experiment")
     if preset == f"{config.table}/{config.row}" and not changed:
         return config.table, config.row
-    # Of a file its name: where it lies is nobody's business.
+    # Of a text its file's name, and in the hash what it says: it may lie elsewhere tomorrow.
     path = "dataset.path="
     changed = [path + PurePath(one[len(path) :]).name if one.startswith(path) else one for one in changed]
     words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
@@ -163,6 +163,7 @@ def _table_and_row(
             "choices": {**choices, "budget": None},
             "values": record.decided({group: values[group] for group in groups}),
             "precision": config.precision,
+            **({"data": data_sha256} if values["dataset"].get("path") else {}),
         }
     )
     return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant[:8]])

@@ -107,7 +107,11 @@ class FFSequence:
             weight_cost=self.weight_cost,
             peer_normalization=self.peer_normalization,
         )
-        self.first_read = 0 if self.first_layer_counts or len(built) == 1 else 1
+        if len(built) == 1 and not self.first_layer_counts:
+            raise UserError(
+                "a net of one hidden layer needs algorithm.first_layer_counts=true: no other is left to read."
+            )
+        self.first_read = 0 if self.first_layer_counts else 1
         self.softmax = Softmax(
             [connections.width for connections in built[self.first_read :]],
             self.n_symbols,
@@ -177,7 +181,8 @@ class FFSequence:
         updates = range((epoch - 1) * 2 * n, epoch * 2 * n)  # counted through all epochs
         awake = [(update // phase_length) % 2 == 0 for update in updates]
         dreams = None if all(awake) else self.dreams()
-        losses, surprises = [], []
+        surprises: list[Tensor] = []
+        losses: dict[bool, list[Tensor]] = {True: [], False: []}
         taken = {True: 0, False: 0}
         for is_awake in awake:
             batch = epoch_batches[taken[is_awake] % n]
@@ -190,8 +195,8 @@ class FFSequence:
             for k, layer in enumerate(self.layers):
                 seen = Pass(activities[k], given[k])
                 positive, negative = (seen, None) if is_awake else (None, seen)
-                losses.append(layer.learn(positive, negative, rate=gain * self.learning_rate))
-        metrics = {"loss": 2 * torch.stack(losses).mean().item()}
+                losses[is_awake].append(layer.learn(positive, negative, rate=gain * self.learning_rate))
+        metrics = {"loss": sum(torch.stack(found).mean().item() for found in losses.values() if found)}
         if surprises:
             metrics["running_perplexity"] = perplexity(torch.stack(surprises).mean().item())
         return metrics

@@ -28,7 +28,6 @@ def _groups(ablation: Ablation, runs: list[Run]) -> list[tuple[str, Group]]:
         for (number, word), own in sorted(mine.items())
         for groups in group(own).values()
         for one in groups
-        if one.headline is not None
     ]
 
 
@@ -40,7 +39,7 @@ def grid(table: Table, ablation: Ablation, groups: list[tuple[str, Group]]) -> G
             value,
             text.kinds(one),
             (
-                str(len(one.counted)),
+                _seeds(one),
                 *(text.summary(one.summaries.get(metric)) for metric in metrics),
             ),
         )
@@ -55,6 +54,13 @@ def grid(table: Table, ablation: Ablation, groups: list[tuple[str, Group]]) -> G
         lines=tuple(lines),
         first=ablation.option,
     )
+
+
+def _seeds(group: Group) -> str:
+    """How many seeds have a result, and how many ended without one."""
+    without = [run.record.status for run in group.runs if run not in group.counted]
+    lost = [f"{without.count(status)} {status}" for status in sorted(set(without))]
+    return f"{len(group.counted)} ({', '.join(lost)})" if lost else str(len(group.counted))
 
 
 def _ordered(value: str) -> tuple[float, str]:

@@ -47,7 +47,7 @@ def claims(table: TableResult) -> Grid | None:
         note="Perplexity, mean over seeds, and its 95 % interval, by bootstrap over strings. “Lower” holds where the "
         "two intervals do not overlap, “about as good” where they do. The ratio is the first row's over the second's.",
         bands=(),
-        columns=("Of", "First row", "Second row", "Ratio", "Found"),
+        columns=("Of", "Found", "First row", "Second row", "Ratio"),
         lines=tuple(lines),
         first="Claim",
     )
@@ -61,11 +61,11 @@ def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Lin
     cells = [text.NONE if one is None else _said(one, metric) for one in measured]
     one, other = measured
     if one is None or other is None:
-        return Line(said, [], (of, *cells, text.NONE, "not measured"))
+        return Line(said, [], (of, "not measured", *cells, text.NONE))
     full = all(row.verdict == "measured" for row in (first, second))
     kinds = sorted({kind for group in groups if group is not None for kind in text.kinds(group)})
     ratio = text.number(one.mean / other.mean, "perplexity")
-    return Line(said, kinds, (of, *cells, ratio, found(claim, one, other) if full else "incomplete"))
+    return Line(said, kinds, (of, found(claim, one, other) if full else "incomplete", *cells, ratio))
 
 
 def _measured(group: Group, metric: str) -> Measured | None:

@@ -230,8 +230,8 @@ def by_epoch(histories: list[list[dict[str, float | None]]]) -> dict[str, pd.Dat
 
 def headline_metric(runs: Iterable[Run]) -> str:
     """The metric that stands for a run where no table names one."""
-    # Where images are held out for choosing, the test set is not looked at. Of text some are always held out.
-    for name in ("validation_error", "test_error", "test_perplexity", "test_loss"):
+    # Where examples are held out for choosing, the test set is not looked at.
+    for name in ("validation_error", "validation_perplexity", "test_error", "test_perplexity", "test_loss"):
         if any(name in run.record.metrics for run in runs):
             return name
     return "test_error"

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from ffrepro.report.dress import WIDTH, Dress, themed
 
 _TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
+_FEWEST_TICKS = 3
 _STYLES = (("first", "-", 1.8), ("first", "--", 1.3), ("second", "-", 1.8), ("second", "--", 1.3), ("ink", ":", 1.6))
 
 
@@ -74,7 +75,7 @@ class Tried:
     curve: pd.DataFrame
 
 
-def study(lines: Sequence[Tried], axis: str) -> dict[str, bytes]:
+def study(lines: Sequence[Tried], axis: str, note: str = "") -> dict[str, bytes]:
     """Perplexity of held-out text against an option, one line a setting."""
 
     def paint(figure: Figure, dress: Dress) -> None:
@@ -90,6 +91,7 @@ def study(lines: Sequence[Tried], axis: str) -> dict[str, bytes]:
         _perplexity_axis(axes)
         axes.set_xlabel(axis)
         axes.set_ylabel("perplexity of held-out text")
+        axes.set_title(note, fontsize=8, loc="left")
         figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
 
     return themed(paint, WIDTH, 3.3)
@@ -99,6 +101,9 @@ def _perplexity_axis(axes: Any) -> None:
     """Logarithmic, with the ticks that lie on it."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if low <= tick <= high]))
+    ticks: list[float] = [tick for tick in _TICKS if low <= tick <= high]
+    if len(ticks) < _FEWEST_TICKS:
+        ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -38,6 +38,7 @@ def curves(table: TableResult) -> Picture | None:
         elif {"train_perplexity", "validation_perplexity"} <= set(group.summaries):
             ends = (group.summaries[f"{split}_perplexity"].mean for split in ("train", "validation"))
             levels.append(draw_text.Level(row.spec.name, *ends))
+            kinds.update(text.kinds(group))
     if not learning:
         return None
     said = [
@@ -50,16 +51,19 @@ def curves(table: TableResult) -> Picture | None:
         draw_text.perplexities(learning, levels, ", ".join(sorted(kinds))),
         title="Perplexity by epoch",
         caption="Above, of training batches as they were trained; below, of the validation strings. A line is the mean "
-        "over seeds, the light band reaches from the lowest to the highest. Lines across: what is counted.",
+        "over seeds, the light band reaches from the lowest to the highest. Lines across: what is counted"
+        f"{'; '.join(['', *sorted(kinds)])}.",
         alt=f"Perplexity by epoch. At the end, of training and of held-out text, {'; '.join(said)}.",
     )
 
 
 def study(table: TableResult, tried: list[tuple[Ablation, list[tuple[str, Group]]]]) -> Picture | None:
     """Perplexity against the option of the ablations that are lines of one figure."""
-    lines = [(one, _by_value(groups)) for one, groups in tried if one.line is not None]
-    if not lines:
+    drawn = [(one, found) for one, groups in tried if one.line is not None and (found := _best(groups))]
+    if not drawn:
         return None
+    lines = [(one, _by_value(groups)) for one, groups in drawn]
+    kinds = sorted({kind for _, groups in drawn for _, group in groups for kind in text.kinds(group)})
     option = lines[0][0].option.rpartition(".")[2].replace("_", " ")
     said = [
         f"{one.line}: "
@@ -68,12 +72,22 @@ def study(table: TableResult, tried: list[tuple[Ablation, list[tuple[str, Group]
     ]
     return svg(
         f"{table.spec.name}-{option.replace(' ', '-')}",
-        draw_text.study([draw_text.Tried(str(one.line), curve) for one, curve in lines], f"{option}, updates"),
+        draw_text.study(
+            [draw_text.Tried(str(one.line), curve) for one, curve in lines], f"{option}, updates", ", ".join(kinds)
+        ),
         title=f"Perplexity against {option}",
         caption="Of the validation strings at the end of training. A line is the mean over seeds, the light band "
-        "reaches from the lowest to the highest.",
-        alt=f"Perplexity of held-out text against {option}. {'; '.join(said)}.",
+        f"reaches from the lowest to the highest{'; '.join(['', *kinds])}.",
+        alt=f"Perplexity of held-out text against {option}{', '.join(['', *kinds])}. {'; '.join(said)}.",
     )
+
+
+def _best(groups: list[tuple[str, Group]]) -> list[tuple[str, Group]]:
+    """Of each value the group that says most, if it has a result."""
+    first: dict[str, Group] = {}
+    for value, group in groups:
+        first.setdefault(value, group)
+    return [(value, group) for value, group in first.items() if "validation_perplexity" in group.summaries]
 
 
 def _by_value(groups: list[tuple[str, Group]]) -> pd.DataFrame:

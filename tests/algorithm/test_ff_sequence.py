@@ -386,12 +386,12 @@ def test_long_phases_follow_the_formulas(monkeypatch: pytest.MonkeyPatch) -> Non
     x, t, o = algorithm.train.inputs[:20].numpy(), algorithm.train.targets[:20].numpy(), own[:20].numpy()
     for epoch, phases in enumerate(("aa", "as", "ss", "aa"), start=1):
         metrics = algorithm.train_epoch(epoch)
-        losses, surprises = [], []
+        losses, surprises = {"a": [], "s": []}, []
         for phase in phases:
             if phase == "a":
                 surprises.append(reference.learn_softmax(x, t, 1.0))
-            losses.append(reference.learn(x, None, 1.0) if phase == "a" else reference.learn(None, o, 1.0))
-        assert metrics["loss"] == pytest.approx(2 * np.mean(losses), rel=1e-10)
+            losses[phase].append(reference.learn(x, None, 1.0) if phase == "a" else reference.learn(None, o, 1.0))
+        assert metrics["loss"] == pytest.approx(sum(np.mean(found) for found in losses.values() if found), rel=1e-10)
         assert ("running_perplexity" in metrics) == ("a" in phases)
         if surprises:
             assert metrics["running_perplexity"] == pytest.approx(math.exp(np.mean(surprises)), rel=1e-10)
@@ -603,11 +603,16 @@ def test_autograd_is_not_used(kind: dict[str, Any], monkeypatch: pytest.MonkeyPa
     assert not any(value.requires_grad for value in hidden_state(algorithm) + softmax_state(algorithm))
 
 
+def test_a_net_of_one_layer_has_no_other_to_read() -> None:
+    with pytest.raises(UserError, match=r"a net of one hidden layer needs algorithm\.first_layer_counts=true"):
+        make(widths=(30,), first_layer_counts=False)
+
+
 @pytest.mark.parametrize(
     ("widths", "first_layer_counts", "read"),
-    [((30, 25, 20), True, [30, 25, 20]), ((30, 25, 20), False, [25, 20]), ((30,), True, [30]), ((30,), False, [30])],
+    [((30, 25, 20), True, [30, 25, 20]), ((30, 25, 20), False, [25, 20]), ((30,), True, [30])],
 )
-def test_the_softmax_reads_the_first_layer_where_it_counts_or_is_alone(
+def test_the_softmax_reads_the_first_layer_where_it_counts(
     widths: tuple[int, ...], first_layer_counts: bool, read: list[int]
 ) -> None:
     algorithm = in_float64(widths=widths, first_layer_counts=first_layer_counts)

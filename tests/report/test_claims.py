@@ -40,10 +40,10 @@ def test_each_claim_is_tested_on_held_out_and_on_training_text() -> None:
     assert grid is not None
     assert [line.label for line in grid.lines][::2] == [line.label for line in grid.lines][1::2]
     cells = [line.cells for line in grid.lines]
-    assert cells[0] == ("held-out text", "7.10 (6.74 to 7.46)", "9.10 (8.64 to 9.55)", "0.78", "holds")
-    assert cells[1] == ("training text", "3.55 (3.37 to 3.73)", "4.55 (4.32 to 4.78)", "0.78", "holds")
-    assert [one[-1] for one in cells[2:]] == ["not measured"] * 2 + ["no claim"] * 2 + ["not measured"] * 2
-    assert cells[4][3] == "1.18"
+    assert cells[0] == ("held-out text", "holds", "7.10 (6.74 to 7.46)", "9.10 (8.64 to 9.55)", "0.78")
+    assert cells[1] == ("training text", "holds", "3.55 (3.37 to 3.73)", "4.55 (4.32 to 4.78)", "0.78")
+    assert [one[1] for one in cells[2:]] == ["not measured"] * 2 + ["no claim"] * 2 + ["not measured"] * 2
+    assert cells[4][4] == "1.18"
 
 
 def test_a_claim_waits_for_all_seeds() -> None:
@@ -53,4 +53,4 @@ def test_a_claim_waits_for_all_seeds() -> None:
     grid = claims(compare(made_text_table(), runs))
 
     assert grid is not None
-    assert grid.lines[0].cells[-1] == "incomplete"
+    assert grid.lines[0].cells[1] == "incomplete"
