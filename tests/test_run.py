@@ -525,7 +525,7 @@ ON_TEXT = [
     "tracking=none",
     "architecture.widths=[32,32]",
     "dataset.strings=15",
-    "dataset.held_out_strings=8",
+    "dataset.validation_strings=8",
     "threads=1",
 ]
 NO_TEXT = """
@@ -620,7 +620,7 @@ def test_text_and_its_options_have_to_fit(
     options: list[str], words: list[str], command_line: CommandLine, tmp_path: Path
 ) -> None:
     smoke = ["budget=smoke", "tracking=none", "threads=1", f"results_dir={tmp_path}"]
-    data = [] if "dataset=digits" in options else ["dataset.strings=15", "dataset.held_out_strings=8"]
+    data = [] if "dataset=digits" in options else ["dataset.strings=15", "dataset.validation_strings=8"]
     finished = command_line(*options, *data, *smoke, patch=NO_TEXT)
     assert finished.code == 2
     (line,) = [line for line in finished.err.splitlines() if line.startswith("ffrepro: ")]

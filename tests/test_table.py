@@ -90,5 +90,5 @@ def test_every_ablation_sweeps_over_the_option_it_names() -> None:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra.compose("config", overrides=[f"experiment=ablation/{ablation.name}"])
         assert (config.table, config.row) == ("ablation", ablation.name)
-        held_out = config.dataset.get("validation", config.dataset.get("held_out_strings"))
+        held_out = config.dataset.get("validation", config.dataset.get("validation_strings"))
         assert held_out > 0  # something is chosen

@@ -30,11 +30,11 @@ class Aesop:
     """
 
     def __init__(
-        self, *, name: str, path: str | None, strings: int, held_out_strings: int, length: int, window: int
+        self, *, name: str, path: str | None, strings: int, validation_strings: int, length: int, window: int
     ) -> None:
         self.name = name if path is None else Path(path).name
         self.path = path
-        self.cut = Cut(strings, held_out_strings, length, window)
+        self.cut = Cut(strings, validation_strings, length, window)
         self.input_shape = self.cut.input_shape
         self.sizes = self.cut.sizes
 
@@ -84,7 +84,7 @@ class MadeUpText:
 
     def load(self, device: torch.device) -> Dataset:
         """See `Source.load`."""
-        text = made_up_text((self.cut.strings + 2 * self.cut.held_out_strings) * self.cut.length)
+        text = made_up_text((self.cut.strings + 2 * self.cut.validation_strings) * self.cut.length)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return self.cut.dataset(text, name=self.name, place=self.name, sha256=sha256, stand_in=True, device=device)
 

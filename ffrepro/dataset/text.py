@@ -54,7 +54,7 @@ class Cut:
 
     Args:
         strings: to train on, spread evenly over the text.
-        held_out_strings: between them, for validation, and as many for the test.
+        validation_strings: spread evenly over the rest; the test has all others.
         length: of a string, in characters.
         window: how many characters the next one is predicted from.
 
@@ -63,12 +63,12 @@ class Cut:
     """
 
     strings: int
-    held_out_strings: int
+    validation_strings: int
     length: int
     window: int
 
     def __post_init__(self) -> None:
-        for option in ("strings", "held_out_strings"):
+        for option in ("strings", "validation_strings"):
             if getattr(self, option) < 1:
                 raise UserError(f"dataset.{option} is {getattr(self, option)}: expected 1 or more.")
         if not 1 <= self.window <= _LONGEST_WINDOW:
@@ -84,8 +84,8 @@ class Cut:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """See `Source.sizes`."""
-        train, held_out = (n * (self.length - self.window) for n in (self.strings, self.held_out_strings))
+        """See `Source.sizes`; how large the test is depends on the text, and here counts as the validation does."""
+        train, held_out = (n * (self.length - self.window) for n in (self.strings, self.validation_strings))
         return train, train + 2 * held_out
 
     def dataset(
@@ -125,17 +125,15 @@ class Cut:
         Raises:
             UserError: the text is too short.
         """
-        n, there_are = self.strings + 2 * self.held_out_strings, len(text) // self.length
-        if there_are < n:
+        least, there_are = self.strings + self.validation_strings + 1, len(text) // self.length
+        if there_are < least:
             raise UserError(
-                f"{place} is too short: expected {n} strings of {self.length} characters, found {there_are}. "
-                "Lower dataset.strings, dataset.held_out_strings or dataset.length."
+                f"{place} is too short: expected {least} strings of {self.length} characters, found {there_are}. "
+                "Lower dataset.strings, dataset.validation_strings or dataset.length."
             )
-        starts = [k * there_are // n * self.length for k in range(n)]
-        chosen = [text[start : start + self.length] for start in starts]
-        of_training = {k * n // self.strings for k in range(self.strings)}
-        rest = [string for k, string in enumerate(chosen) if k not in of_training]
-        return [chosen[k] for k in sorted(of_training)], rest[0::2], rest[1::2]
+        every = [text[k * self.length : (k + 1) * self.length] for k in range(there_are)]
+        train, rest = _parted(every, self.strings)
+        return train, *_parted(rest, self.validation_strings)
 
     def _split(self, strings: list[str], device: torch.device, without: Collection[str] = ()) -> Split:
         """The windows of `strings` with what comes next, but those `without`, string after string."""
@@ -146,3 +144,9 @@ class Cut:
         symbols = as_symbols([one for _, one in kept])
         numbers = torch.tensor([k for k, _ in kept])
         return Split(one_hot_windows(symbols[:, :-1]), symbols[:, -1].contiguous(), numbers).to(device)
+
+
+def _parted(strings: list[str], n: int) -> tuple[list[str], list[str]]:
+    """`n` of the strings, evenly spread over them, and the others; both in their order."""
+    taken = {k * len(strings) // n for k in range(n)}
+    return [strings[k] for k in sorted(taken)], [one for k, one in enumerate(strings) if k not in taken]

@@ -1,7 +1,6 @@
 """Text as windows, against strings cut by hand, and that nothing held out is trained on."""
 
 import re
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,9 +32,9 @@ def numbers_of(split: Split) -> list[int]:
     return split.strings.tolist()
 
 
-def cut(text: str, strings: int, held_out_strings: int, length: int, window: int) -> Dataset:
+def cut(text: str, strings: int, validation_strings: int, length: int, window: int) -> Dataset:
     """The data set of a text from `here.txt`."""
-    made = Cut(strings, held_out_strings, length, window)
+    made = Cut(strings, validation_strings, length, window)
     return made.dataset(text, name="mine", place="here.txt", sha256="hash", stand_in=False, device=CPU)
 
 
@@ -106,7 +105,7 @@ def test_one_place_is_set_for_each_character() -> None:
 def test_strings_are_cut_as_by_hand() -> None:
     cut = Cut(2, 1, 3, 2)
     assert cut.spread("abcdefghijkl", "") == (["abc", "ghi"], ["def"], ["jkl"])
-    assert cut.spread("abcdefghijklmnopqrstuvwx", "") == (["abc", "mno"], ["ghi"], ["stu"])
+    assert cut.spread("abcdefghijklmnopqrstuvwx", "") == (["abc", "mno"], ["def"], ["ghi", "jkl", "pqr", "stu", "vwx"])
     assert Cut(1, 2, 2, 1).spread("abcdefghijk", "") == (["ab"], ["cd", "gh"], ["ef", "ij"])
     assert Cut(3, 1, 2, 1).spread("abcdefghij", "") == (["ab", "cd", "gh"], ["ef"], ["ij"])
 
@@ -119,23 +118,19 @@ def test_strings_are_spread_over_the_text_and_share_nothing(strings: int, held_o
     # No character comes twice: each says where it stands.
     text = "".join(chr(0x4E00 + place) for place in range(there_are))
     parts = Cut(strings, held_out, 20, 10).spread(text, "here.txt")
-    assert [len(part) for part in parts] == [strings, held_out, held_out]
+    all_of_them = there_are // 20
+    assert [len(part) for part in parts] == [strings, held_out, all_of_them - strings - held_out]
     for string in (string for part in parts for string in part):
         assert len(string) == 20
         assert string in text
-    assert len({letter for part in parts for string in part for letter in string}) == 20 * (strings + 2 * held_out)
+    assert len({letter for part in parts for string in part for letter in string}) == 20 * all_of_them
 
-    train, validation, test = ([ord(string[0]) - 0x4E00 for string in part] for part in parts)
-    # An even spread would start the k-th of n at k/n of the text. Whole strings keep it from that, by less than this.
-    room = there_are / (strings + 2 * held_out) + 2 * 20
-    for k, start in enumerate(train):
-        assert -room < start - k * there_are / strings <= 0
-    # Validation and test take turns in what is left, which goes on to the end of the text.
-    taken = [start for pair in zip(validation, test, strict=True) for start in pair]
-    assert taken == sorted(taken)
-    assert test[-1] >= there_are - 2 * room
-    gaps = [after - before for before, after in pairwise(sorted(train + taken))]
-    assert max(gaps) - min(gaps) <= 20
+    # The k-th of n starts at k/n of the text, or the whole string before that.
+    train, validation, test = ([(ord(string[0]) - 0x4E00) // 20 for string in part] for part in parts)
+    assert all(-1 < start - k * all_of_them / strings <= 0 for k, start in enumerate(train))
+    rest = sorted(validation + test)
+    assert all(-1 < rest.index(start) - k * len(rest) / held_out <= 0 for k, start in enumerate(validation))
+    assert (train, validation, test) == (sorted(train), sorted(validation), sorted(test))
 
 
 def test_sizes_are_those_of_all_windows() -> None:
@@ -143,7 +138,7 @@ def test_sizes_are_those_of_all_windows() -> None:
     assert made.sizes == (48, 48 + 2 * 32)
     assert made.input_shape == (4, 30)
     dataset = cut(random_text(200), 3, 2, 20, 4)
-    assert dataset.sizes() == {"train": 48, "validation": 32, "test": 32}
+    assert dataset.sizes() == {"train": 48, "validation": 32, "test": 5 * 16}
 
 
 @pytest.mark.parametrize("window", [1, 12])
@@ -175,7 +170,7 @@ def test_windows_stand_in_the_order_of_their_strings() -> None:
     text = random_text(1000)
     dataset = cut(text, 6, 4, 30, 10)
     assert dataset.validation is not None
-    for split, n in ((dataset.train, 6), (dataset.validation, 4), (dataset.test, 4)):
+    for split, n in ((dataset.train, 6), (dataset.validation, 4), (dataset.test, 23)):
         assert numbers_of(split) == [k for k in range(n) for _ in range(20)]
         found = read(split, 10)
         for k in range(n):
@@ -187,7 +182,7 @@ def test_windows_stand_in_the_order_of_their_strings() -> None:
 
 def test_what_is_trained_on_is_not_held_out() -> None:
     # In each held-out string a window of training, `ab`: whatever comes next, so that hard ones are not what is left.
-    dataset = cut("abcd" + "zabc" + "yabe" + "mnop", 1, 1, 4, 2)
+    dataset = cut("abcd" + "zabc" + "yabe", 1, 1, 4, 2)
     assert dataset.validation is not None
     assert read(dataset.train, 2) == ["abc", "bcd"]
     assert read(dataset.validation, 2) == ["zab"]
@@ -202,29 +197,29 @@ def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
     assert numbers_of(dataset.test) == [0, 0, 1, 1]
 
 
-def assert_apart(dataset: Dataset, window: int) -> None:
+def assert_apart(dataset: Dataset, window: int, test_strings: int) -> None:
     """No held-out window comes in training, and most are left."""
     assert dataset.validation is not None
     train = {one[:-1] for one in read(dataset.train, window)}
-    for split in (dataset.validation, dataset.test):
+    for split, strings in ((dataset.validation, 248), (dataset.test, test_strings)):
         assert train.isdisjoint(one[:-1] for one in read(split, window))
-        assert len(split) > 0.5 * len(dataset.train)
+        assert len(split) > 0.5 * 90 * strings
         numbers = numbers_of(split)
         assert numbers == sorted(numbers)
-        assert set(numbers) == set(range(248))
+        assert set(numbers) == set(range(strings))
 
 
 def test_nothing_held_out_of_the_made_up_text_is_trained_on() -> None:
     dataset = MadeUpText("made-up sentences", Cut(248, 248, 100, 10)).load(CPU)
     assert len(dataset.train) == 22_320
-    assert_apart(dataset, 10)
+    assert_apart(dataset, 10, 248)
 
 
 def test_nothing_held_out_of_aesop_is_trained_on() -> None:
     if not any((root / "aesop" / "aesop.txt").is_file() for root in data_roots()):
         pytest.skip("Aesop's Fables are not on this machine")
-    source = Aesop(name="aesop", path=None, strings=248, held_out_strings=248, length=100, window=10)
-    assert_apart(source.load(CPU), 10)
+    source = Aesop(name="aesop", path=None, strings=248, validation_strings=248, length=100, window=10)
+    assert_apart(source.load(CPU), 10, 1367)
 
 
 def test_the_training_figures_of_a_text_are_of_all_of_it() -> None:
@@ -249,7 +244,7 @@ def test_a_split_moves_with_its_strings() -> None:
     [
         ((0, 1, 20, 10), "dataset.strings is 0: expected 1 or more"),
         ((-3, 1, 20, 10), "dataset.strings is -3: expected 1 or more"),
-        ((1, 0, 20, 10), "dataset.held_out_strings is 0: expected 1 or more"),
+        ((1, 0, 20, 10), "dataset.validation_strings is 0: expected 1 or more"),
         ((1, 1, 20, 0), "dataset.window is 0: expected 1 to 12 characters"),
         ((1, 1, 20, 13), "dataset.window is 13: expected 1 to 12 characters"),
         ((1, 1, 10, 10), "dataset.length is 10: expected more characters than dataset.window has, 10"),
@@ -262,16 +257,16 @@ def test_an_option_that_makes_no_sense_is_named(numbers: tuple[int, int, int, in
 
 
 def test_a_text_that_is_too_short_is_named() -> None:
-    assert len(cut(random_text(140), 3, 2, 20, 4).train) == 48
+    assert len(cut(random_text(120), 3, 2, 20, 4).train) == 48
     with pytest.raises(
-        UserError, match=r"here\.txt is too short: expected 7 strings of 20 characters, found 6\. .*dataset\.length"
+        UserError, match=r"here\.txt is too short: expected 6 strings of 20 characters, found 5\. .*dataset\.length"
     ):
-        cut(random_text(139), 3, 2, 20, 4)
+        cut(random_text(119), 3, 2, 20, 4)
     with pytest.raises(UserError, match="found 0"):
         cut("", 3, 2, 20, 4)
     # What counts is what is left of it in the alphabet.
-    with pytest.raises(UserError, match="found 6"):
-        cut(random_text(139) + "!" * 10 + "\n" * 1000, 3, 2, 20, 4)
+    with pytest.raises(UserError, match="found 5"):
+        cut(random_text(119) + "!" * 10 + "\n" * 1000, 3, 2, 20, 4)
 
 
 @pytest.mark.parametrize("text", ["Война и мир. " * 50, "abcdefg 3141592 " * 50, "0" * 1000], ids=lambda text: text[:7])
