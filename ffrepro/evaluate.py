@@ -1,7 +1,7 @@
 """Errors in percent, for a whole net and for its parts; perplexities of predicted text."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -17,6 +17,18 @@ _RESAMPLED = 2000
 _DIGITS = 9
 
 
+def predicted(logits: Callable[[Tensor], Tensor], split: Split) -> Tensor:
+    """`logits` of all inputs of a split, (N, n_classes), some at a time."""
+    return torch.cat([logits(split.inputs[part]) for part in chunks(len(split), ROWS)])
+
+
+def headline(logits: Tensor, split: Split) -> dict[str, float]:
+    """Of what `measured` says the figure that is watched while a net learns: `error`, or `perplexity` of text."""
+    if split.strings is None:
+        return {"error": error_percent(logits, split.targets)}
+    return {"perplexity": perplexity(_surprises(logits, split).mean().item())}
+
+
 def measured(logits: Tensor, split: Split) -> dict[str, float]:
     """What predictions `logits` (N, n_classes) of the targets are worth.
 
@@ -24,7 +36,7 @@ def measured(logits: Tensor, split: Split) -> dict[str, float]:
     `perplexity` (e to the loss) with the ends of its 95 % interval, `bits_per_character`, and `accuracy` in percent.
     """
     error = error_percent(logits, split.targets)
-    losses = cross_entropy(logits.double(), split.targets, reduction="none")
+    losses = _surprises(logits, split)
     loss = losses.mean().item()
     if split.strings is None:
         return {"error": error, "loss": loss}
@@ -36,6 +48,11 @@ def measured(logits: Tensor, split: Split) -> dict[str, float]:
         "bits_per_character": loss / math.log(2),
         "accuracy": 100.0 - error,
     }
+
+
+def _surprises(logits: Tensor, split: Split) -> Tensor:
+    """The cross-entropy of each target in nats, (N,), in float64."""
+    return cross_entropy(logits.double(), split.targets, reduction="none")
 
 
 def perplexity(loss: float) -> float:

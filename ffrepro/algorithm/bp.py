@@ -16,7 +16,7 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.connections import Dense
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
-from ffrepro.evaluate import ROWS, chunks, measured, perplexity
+from ffrepro.evaluate import headline, measured, perplexity, predicted
 from ffrepro.pictures import FIELDS
 from ffrepro.rollout import samples
 from ffrepro.schedule import batches
@@ -96,14 +96,14 @@ class Backprop:
             return {"loss": loss_mean, "running_perplexity": perplexity(loss_mean)}
         return {"loss": loss_mean, "running_error": 100.0 * errors / epoch_batches.numel()}
 
+    @torch.no_grad()
     def monitor(self, split: Split) -> Metrics:
-        headline = "error" if self.alphabet is None else "perplexity"
-        return {headline: self.evaluate(split)[headline]}
+        return headline(predicted(self.logits, split), split)
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Metrics:
         """See `measured`."""
-        return measured(torch.cat([self.logits(split.inputs[part]) for part in chunks(len(split), ROWS)]), split)
+        return measured(predicted(self.logits, split), split)
 
     @torch.no_grad()
     def pictures(self, split: Split) -> dict[str, np.ndarray]:

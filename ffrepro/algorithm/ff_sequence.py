@@ -19,7 +19,7 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.dataset.text import one_hot_windows
 from ffrepro.errors import UserError
-from ffrepro.evaluate import ROWS, chunks, measured, perplexity
+from ffrepro.evaluate import headline, measured, perplexity, predicted
 from ffrepro.graphs import total
 from ffrepro.layers import Pass, Softmax, forward, hidden_layers
 from ffrepro.negatives import sample_label
@@ -217,11 +217,11 @@ class FFSequence:
     # The test -------------------------------------------------------------------------------------
 
     def monitor(self, split: Split) -> Metrics:
-        return {"perplexity": self.evaluate(split)["perplexity"]}
+        return headline(predicted(self.logits, split), split)
 
     def evaluate(self, split: Split) -> Metrics:
         """See `measured`."""
-        return measured(torch.cat([self.logits(split.inputs[part]) for part in chunks(len(split), ROWS)]), split)
+        return measured(predicted(self.logits, split), split)
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, a row a character, and text that the net writes."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
-from ffrepro.evaluate import measured
+from ffrepro.evaluate import headline, measured
 from ffrepro.rollout import samples
 
 
@@ -47,8 +47,9 @@ class NGram:
         self.counts = [torch.empty(0, self.n_symbols, dtype=torch.double) for _ in range(self.order)]
 
     def train_epoch(self, epoch: int) -> Metrics:
+        symbols = self._symbols(self.train.inputs)
         for length in range(self.order):
-            context = self._context(self.train.inputs, length)
+            context = self._context(symbols, length)
             self.contexts[length], place = torch.unique(context, return_inverse=True)
             both = place * self.n_symbols + self.train.targets
             counts = torch.bincount(both, minlength=len(self.contexts[length]) * self.n_symbols)
@@ -62,9 +63,10 @@ class NGram:
         many different characters came after h. Below the shortest context all characters are alike.
         """
         likely = torch.full((len(inputs), self.n_symbols), 1 / self.n_symbols, dtype=torch.double, device=inputs.device)
+        symbols = self._symbols(inputs)
         for length in range(self.order):
             known, counts = self.contexts[length], self.counts[length]
-            wanted = self._context(inputs, length)
+            wanted = self._context(symbols, length)
             place = torch.searchsorted(known, wanted).clamp_max(len(known) - 1)
             seen = counts[place] * (known[place] == wanted).unsqueeze(1)
             different = (seen > 0).sum(1, keepdim=True)
@@ -78,16 +80,19 @@ class NGram:
         """The logarithms of the probabilities."""
         return self.probabilities(inputs).log()
 
-    def _context(self, inputs: Tensor, length: int) -> Tensor:
+    def _symbols(self, inputs: Tensor) -> Tensor:
+        """Windows (B, window · n_symbols) -> places in the alphabet, (B, window)."""
+        return inputs.view(len(inputs), self.window, self.n_symbols).argmax(-1)
+
+    def _context(self, symbols: Tensor, length: int) -> Tensor:
         """The last `length` characters of each window, as one number (B,)."""
-        symbols = inputs.view(len(inputs), self.window, self.n_symbols).argmax(-1)
         number = torch.zeros_like(symbols[:, 0])
         for place in range(self.window - length, self.window):
             number = number * self.n_symbols + symbols[:, place]
         return number
 
     def monitor(self, split: Split) -> Metrics:
-        return {"perplexity": self.evaluate(split)["perplexity"]}
+        return headline(self.logits(split.inputs), split)
 
     def evaluate(self, split: Split) -> Metrics:
         """See `measured`."""

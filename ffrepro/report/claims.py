@@ -69,9 +69,8 @@ def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Lin
 
 
 def _measured(group: Group, metric: str) -> Measured | None:
-    values = [group.summaries.get(f"{metric}{end}") for end in ("", "_low", "_high")]
-    mean, low, high = (None if value is None else value.mean for value in values)
-    return None if mean is None or low is None or high is None else Measured(mean, low, high)
+    summary, interval = group.summaries.get(metric), group.interval(metric)
+    return None if summary is None or interval is None else Measured(summary.mean, *interval)
 
 
 def _said(one: Measured, metric: str) -> str:

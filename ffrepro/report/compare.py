@@ -79,6 +79,11 @@ class Group:
     def headline(self) -> Summary | None:
         return self.summaries.get(self.metric)
 
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The ends of the interval of a metric that has one, averaged over seeds."""
+        low, high = (self.summaries.get(f"{metric}_{end}") for end in ("low", "high"))
+        return None if low is None or high is None else (low.mean, high.mean)
+
     @property
     def wall_s(self) -> float | None:
         """The median time of a counted run."""

@@ -60,7 +60,7 @@ def of_table(table: TableResult) -> TablePictures:
     ]
     limits = draw.error_limits([*ends, *(row.spec.paper for row, _, _ in curves if row.spec.paper is not None)])
     name = table.spec.name
-    pictures = [(row, group, run) for row, group in shown if (run := _first_with_pictures(group)) is not None]
+    pictures = [(row, group, run) for row, group in shown if (run := first_with_pictures(group)) is not None]
     return TablePictures(
         against_paper=_against_paper(table),
         curves=[_curve(name, row, group, found, limits) for row, group, found in curves],
@@ -221,7 +221,8 @@ def _png(name: str, drawn: bytes, size: tuple[int, int], **words: str) -> Pictur
     return Picture(f"{name}.png", {f"{name}.png": drawn}, width=size[0], height=size[1], **words)
 
 
-def _first_with_pictures(group: Group) -> Run | None:
+def first_with_pictures(group: Group) -> Run | None:
+    """The run whose pictures stand for the row."""
     return next((run for run in group.counted if run.pictures), None)
 
 

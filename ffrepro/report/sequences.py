@@ -7,7 +7,7 @@ import pandas as pd
 
 from ffrepro.report import draw_text, text
 from ffrepro.report.compare import Group, TableResult
-from ffrepro.report.figures import Picture, svg
+from ffrepro.report.figures import Picture, first_with_pictures, svg
 from ffrepro.rollout import TEMPERATURES
 from ffrepro.table import Ablation
 
@@ -104,7 +104,7 @@ def samples(table: TableResult) -> list[Sample]:
     """Of each row that keeps some, what its net wrote, at each temperature."""
     found = []
     for row in table.rows:
-        run = next((run for run in row.shown.counted if run.pictures), None) if row.shown else None
+        run = first_with_pictures(row.shown) if row.shown else None
         if run is None or row.shown is None:
             continue
         window = int(run.record.config.get("dataset", {}).get("window", 0))

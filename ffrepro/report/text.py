@@ -81,9 +81,8 @@ def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> st
 
 
 def low_to_high(group: Group, metric: str) -> str:
-    """The interval of a metric that has one; its ends are means over seeds."""
-    ends = [group.summaries.get(f"{metric}_{end}") for end in ("low", "high")]
-    return " to ".join(number(end.mean, metric) for end in ends if end is not None) or NONE
+    """The interval of a metric that has one."""
+    return " to ".join(number(end, metric) for end in group.interval(metric) or ()) or NONE
 
 
 def row_digits(row: RowResult) -> int:

@@ -629,7 +629,7 @@ def test_the_softmax_reads_the_first_layer_where_it_counts(
 
 
 def test_evaluation_is_by_hand_and_does_not_read_the_targets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.ROWS", 70)  # parts that do not divide the windows
+    monkeypatch.setattr("ffrepro.evaluate.ROWS", 70)  # parts that do not divide the windows
     algorithm = in_float64()
     algorithm.train_epoch(1)
     split = algorithm.train
