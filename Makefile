@@ -11,7 +11,7 @@ BIN := .venv/bin
 REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
 INSTALLED := .venv/.installed
 
-.PHONY: help reproduce-table1 reproduce-table3 report readme test check format benchmark data clean
+.PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 report readme test check format benchmark data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -23,6 +23,10 @@ help:  ## this list
 
 reproduce-table1: table = table1
 reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the report
+	$(REPRODUCE)
+
+reproduce-table2: table = table2
+reproduce-table2: $(INSTALLED)  ## run the rows of Table 2 (CIFAR-10) and write the report
 	$(REPRODUCE)
 
 reproduce-table3: table = table3

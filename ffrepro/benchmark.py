@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import hydra
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffrepro.algorithm import Setting
+from ffrepro.bare_products import BATCH, layered, masked
 from ffrepro.config import build
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision, fast_bf16
@@ -37,12 +37,17 @@ _SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Case:
-    """A row of a table, and what an epoch of it is; `widths` where bare products of its shapes are compared."""
+    """A row of a table, and what an epoch of it is.
+
+    `widths` where bare products of its shapes are compared; `maps` of a recurrent net of so many maps of local fields,
+    where the same products by dense matrices are, most of whose weights are masked.
+    """
 
     name: str
     experiment: str
     examples: int
     widths: tuple[int, ...] | None = None
+    maps: int | None = None
 
 
 CASES = (
@@ -53,13 +58,15 @@ CASES = (
     Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
     Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
     Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
+    Case("recurrent, CIFAR-10, 2 maps of local fields, 50,000 images", "table2/ff_max_ssq_2", 50_000, maps=2),
+    Case("recurrent, CIFAR-10, 3 maps of local fields, 50,000 images", "table2/ff_max_ssq_3", 50_000, maps=3),
+    Case("backprop, CIFAR-10, 2 maps of local fields, 50,000 images", "table2/bp_2", 50_000),
     Case("next character, both phases at once, 300-3×2000, 22,320 windows", "table3/ff_simultaneous", 22_320),
     Case("next character, phases in turn, 300-3×2000, 22,320 windows", "table3/ff_separated", 22_320),
     Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
 )
 _LARGEST = CASES[1]
 _WRITING = "table3/ff_separated"
-_BATCH = 100
 
 
 def main() -> int:
@@ -93,16 +100,23 @@ def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
     """Seconds an epoch of a row, and of the bare products and updates with whole minibatches."""
     dataset = _dataset(case.experiment, device)
     # A whole epoch on a GPU, which needs its time to begin one; and of text, whose roll-outs are part of it.
-    minibatches = 20 if device.type == "cpu" and dataset.alphabet is None else case.examples // _BATCH
+    minibatches = case.examples // BATCH
+    if device.type == "cpu" and dataset.alphabet is None:
+        minibatches = 20 if case.maps is None else 3
     algorithm = _begun(case.experiment, device, precision, dataset.reduced(_WARM_UP, None))
     for _ in range(_WARM_UP_EPOCHS):
         algorithm.train_epoch(1)
-    algorithm.train = dataset.train.first(minibatches * _BATCH)
-    bare = _bare(case.widths, device, precision, minibatches) if case.widths else lambda: None
-    pairs = [(_seconds(lambda: algorithm.train_epoch(1), device), _seconds(bare, device)) for _ in range(_ROUNDS)]
-    epoch = case.examples / _BATCH / minibatches
-    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
+    algorithm.train = dataset.train.first(minibatches * BATCH)
+    bare: Callable[[], object] = lambda: None  # noqa: E731 - nothing is compared
     if case.widths:
+        bare = layered(case.widths, device, PRECISIONS[precision], minibatches)
+    elif case.maps:
+        bare = masked(case.maps, device, PRECISIONS[precision], minibatches)
+    pairs = [(_seconds(lambda: algorithm.train_epoch(1), device), _seconds(bare, device)) for _ in range(_ROUNDS)]
+    epoch = case.examples / BATCH / minibatches
+    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
+    if case.widths or case.maps:
+        found["compared_with"] = "bare products and updates" if case.widths else "dense masked matrices"
         found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * epoch
         found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
     return found
@@ -171,27 +185,6 @@ def _begun(
     return algorithm
 
 
-def _bare(widths: tuple[int, ...], device: torch.device, precision: str, minibatches: int) -> Callable[[], object]:
-    """The products of three passes, of the weight gradient and nothing else but the update, for whole minibatches."""
-    dtype = PRECISIONS[precision]
-    layers = []
-    for below, above in pairwise([784, *widths]):
-        weight, velocity = torch.ones(below, above, device=device), torch.zeros(below, above, device=device)
-        inputs = torch.ones(3 * _BATCH, below, device=device, dtype=dtype)
-        deltas = torch.ones(2 * _BATCH, above, device=device, dtype=dtype)
-        layers.append((weight, velocity, weight.to(dtype), inputs, deltas))
-
-    def work() -> None:
-        for _ in range(minibatches):
-            for weight, velocity, rounded, inputs, deltas in layers:
-                inputs @ rounded
-                gradient = inputs[: 2 * _BATCH].t() @ deltas
-                velocity.mul_(0.9).add_(gradient, alpha=1e-6)
-                weight.mul_(0.99999).add_(velocity, alpha=1e-6)
-
-    return work
-
-
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     work()
@@ -216,12 +209,13 @@ def _print(result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     environment = result["environment"]
     table = Table(title=f"{environment['device']}, {environment['threads']} threads, {environment['precision']}")
-    for heading in ("batch 100", "an epoch", "bare products and updates", "ratio"):
+    for heading in ("batch 100", "an epoch", "compared with", "an epoch of it", "ratio"):
         table.add_column(heading)
     for row in result["speed"]:
         table.add_row(
             row["case"],
             f"{row['epoch_s']:.2f} s",
+            row.get("compared_with", ""),
             f"{row['bare_products_epoch_s']:.2f} s" if "bare_products_epoch_s" in row else "",
             f"{row['ratio_to_bare_products']:.2f}" if "ratio_to_bare_products" in row else "",
         )

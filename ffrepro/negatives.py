@@ -38,8 +38,8 @@ def uniform_wrong_label(targets: Tensor, n_classes: int, generator: torch.Genera
     return (targets + offset) % n_classes
 
 
-def hybrid_images(images: Tensor, image_shape: tuple[int, int], blurs: int, generator: torch.Generator) -> Tensor:
-    """Each of `images` (B, height · width) in the regions of a mask, another of them outside: (B, height · width).
+def hybrid_images(images: Tensor, image_shape: tuple[int, ...], blurs: int, generator: torch.Generator) -> Tensor:
+    """Each of `images` (B, n_pixels) in the regions of a mask, another of them outside: (B, n_pixels).
 
     The other is never the image itself. Long-range shape is wrong in them, short-range shape is right.
     """
@@ -48,8 +48,10 @@ def hybrid_images(images: Tensor, image_shape: tuple[int, int], blurs: int, gene
         torch.arange(size, device=images.device)
         + torch.randint(1, size, (size,), generator=generator, device=images.device)
     ) % size
-    masks = hybrid_masks(size, image_shape, blurs, generator, images.device).view(size, -1)
-    return torch.where(masks, images, images[other])
+    height, width = image_shape[:2]
+    masks = hybrid_masks(size, (height, width), blurs, generator, images.device).view(size, -1, 1)
+    pixels = images.view(size, height * width, -1)
+    return torch.where(masks, pixels, pixels[other]).view(size, -1)
 
 
 def hybrid_masks(

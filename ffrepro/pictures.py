@@ -10,13 +10,13 @@ _HISTOGRAM_BINS = 60
 _HISTOGRAM_RANGE = (0.0, 6.0)
 
 
-def fields(connections: Connections, input_shape: tuple[int, int]) -> np.ndarray:
-    """What the first units see best in an image below, (n, height, width)."""
-    return connections.fields(FIELDS, input_shape).float().cpu().numpy()
+def fields(connections: Connections, input_shape: tuple[int, ...]) -> np.ndarray:
+    """What the first units see best in an image below, (n, height, width), in colour (n, height, width, 3)."""
+    return connections.sources[0].fields(FIELDS, input_shape).float().cpu().numpy()
 
 
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Fields and images (n, height, width) as bytes, and samples as histograms (n_layers, n_bins + 1).
+    """Fields and images (n, height, width[, 3]) as bytes, and samples as histograms (n_layers, n_bins + 1).
 
     A field's bytes are its weights with 128 for 0, scaled by the field's largest weight; an image's go from 0 to 255.
     A histogram's last column counts what lies beyond the range, which is kept as `goodness_edges`.
@@ -24,7 +24,7 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     kept: dict[str, np.ndarray] = {}
     for name, values in arrays.items():
         if name.endswith("fields"):
-            largest = np.abs(values).max(axis=(1, 2), keepdims=True)
+            largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
             scaled = values / np.where(largest > 0, largest, 1)
             kept[name] = np.round(128 + 127 * scaled).astype(np.uint8)
         elif name.endswith("images"):
@@ -42,10 +42,10 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def field_grid(fields: np.ndarray) -> np.ndarray:
-    """Fields (n, height, width) as one picture of about equal sides, a dark line between them."""
-    n, height, width = fields.shape
+    """Fields (n, height, width[, 3]) as one picture of about equal sides, a dark line between them."""
+    n, height, width, *colours = fields.shape
     columns = int(np.ceil(np.sqrt(n)))
-    grid = np.zeros((-(-n // columns) * (height + 1) + 1, columns * (width + 1) + 1), np.uint8)
+    grid = np.zeros((-(-n // columns) * (height + 1) + 1, columns * (width + 1) + 1, *colours), np.uint8)
     for place, one in enumerate(fields):
         top, left = (place // columns) * (height + 1) + 1, (place % columns) * (width + 1) + 1
         grid[top : top + height, left : left + width] = one

@@ -80,7 +80,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     shared += options.overrides
     _announce(chosen_table, runs, budget, device, shared=shared)
     commands = {
-        f"{row.name} seed {seed}": [
+        f"{row.recorded_as} seed {seed}": [
             sys.executable, "-m", "ffrepro", f"experiment={row.experiment}", f"seed={seed}", *shared
         ]
         for row, seed in runs
@@ -102,7 +102,12 @@ def _runs(chosen_table: Table, rows: list[Row], seeds: list[int], budget: str) -
         wanted = {name: own[:1] for name, own in wanted.items()}
     # Seeds outside: the whole table has its first numbers as early as can be.
     every = list(dict.fromkeys(seed for own in wanted.values() for seed in own))
-    return [(row, seed) for seed in every for row in rows if seed in wanted[row.name]]
+    runs: dict[tuple[str, int], tuple[Row, int]] = {}
+    for seed in every:
+        for row in rows:
+            if seed in wanted[row.name]:
+                runs.setdefault((row.recorded_as, seed), (row, seed))  # two rows may be two tests of one net
+    return list(runs.values())
 
 
 def _seeds(text: str) -> list[int]:
@@ -120,7 +125,7 @@ def _announce(
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
     total = sum(estimate.seconds(config, speed) for config in configs)
-    rows = list(dict.fromkeys(row.name for row, _ in runs))
+    rows = list(dict.fromkeys(row.recorded_as for row, _ in runs))
     seeds = sorted({seed for _, seed in runs})
     other = "quick" if budget == "paper" else "paper"
     console.print(f"{chosen_table.title}: {len(rows)} rows ({', '.join(rows)})")

@@ -15,7 +15,11 @@ class Row:
     """One row: its preset, the paper's number and the interval of means that count as the same.
 
     These are None where the paper has no number, and there is nothing to compare but the table's claims. `seeds` are
-    the row's own where the table's make no sense, as for what is counted and not drawn.
+    the row's own where the table's make no sense, as for what is counted and not drawn. `train` is the paper's training
+    error, with a mark of its own.
+
+    Where a net is tested in two ways, each is a row: `test` says which, `metric` is its own, and the second has the
+    records of the first, which `record` names.
     """
 
     name: str
@@ -25,6 +29,21 @@ class Row:
     mark: str | None = None
     reproduced: tuple[float, float] | None = None
     seeds: list[int] | None = None
+    train: float | None = None
+    train_mark: str | None = None
+    test: str | None = None
+    metric: str | None = None
+    record: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Its net, and how that is tested where there is more than one way."""
+        return self.label if self.test is None else f"{self.label}; {self.test}"
+
+    @property
+    def recorded_as(self) -> str:
+        """The row that its records are of."""
+        return self.record or self.name
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Rows whose errors by epoch are drawn in one figure, trained with the override `held_out`."""
+
+    label: str
+    rows: list[str]
+    held_out: str
+
+
+@dataclass(frozen=True)
 class Table:
     """The rows in the paper's order, and the seeds that a reproduction takes."""
 
@@ -68,6 +96,7 @@ class Table:
     claims: list[Claim] = field(default_factory=list)
     ablations: list[Ablation] = field(default_factory=list)
     ablations_about: str = ""
+    panels: list[Panel] = field(default_factory=list)
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.
@@ -105,7 +134,8 @@ def load(name: str) -> Table:
         rows = [Row(**_paired(row, "reproduced")) for row in content.pop("rows")]
         claims = [Claim(**_paired(entry, "rows")) for entry in content.pop("claims", [])]
         ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
-        return Table(name=name, rows=rows, claims=claims, ablations=ablations, **content)
+        panels = [Panel(**entry) for entry in content.pop("panels", [])]
+        return Table(name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, **content)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from ffrepro.dataset import Dataset, Split
 from ffrepro.paths import ROOT
@@ -20,6 +21,7 @@ MakeDataset = Callable[..., Dataset]
 
 # The tests' tensors are small: a second thread only waits where other programs run too.
 torch.set_num_threads(1)
+threadpool_limits(1, user_api="blas")  # NumPy's
 
 
 def make_dataset(
@@ -35,6 +37,14 @@ def make_dataset(
         return Split(((prototypes[targets] + noise * grain) / (1 + noise)).to(dtype), targets)
 
     return Dataset("made", split(n), split(n // 4), split(n // 4), 10, (1, n_pixels), "", stand_in=True)
+
+
+def tensors(state: Any) -> list[torch.Tensor]:
+    """All tensors of a state dict, in their order."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    parts = state.values() if isinstance(state, dict) else state
+    return [tensor for part in parts for tensor in tensors(part)]
 
 
 @pytest.fixture(name="make_dataset", scope="session")

@@ -67,6 +67,30 @@ def test_a_shift_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, int], 
     assert len(seen) > 0.7 * (2 * reach + 1) ** 2
 
 
+@pytest.mark.parametrize("reach", [0, 1, 2, 6])
+def test_shifts_of_grey_images_are_drawn_as_before_there_was_colour(reach: int) -> None:
+    images = torch.rand(20, 35, generator=generator(3))
+    down, right = (
+        shift.flatten() - reach for shift in torch.randint(0, 2 * reach + 1, (2, 20, 1), generator=generator(4))
+    )
+    moved = jittered(images, (5, 7), reach, generator(4)).view(20, 5, 7).numpy()
+    for image, result, y, x in zip(images.view(20, 5, 7).numpy(), moved, down.tolist(), right.tolist(), strict=True):
+        assert np.array_equal(result, shifted(image, -y, -x))
+
+
+@pytest.mark.parametrize("reach", [0, 2, 4])
+def test_a_shift_is_the_same_in_all_channels(reach: int) -> None:
+    images = 1.0 + torch.arange(50 * 5 * 7 * 3, dtype=torch.float64).view(50, 105)
+    before = images.clone()
+    moved = jittered(images, (5, 7, 3), reach, generator(4))
+    assert moved.shape == images.shape
+    assert torch.equal(images, before)
+    channels = images.view(50, 35, 3)
+    for channel, seen in enumerate(moved.view(50, 35, 3).unbind(2)):
+        assert torch.equal(seen, jittered(channels[..., channel].contiguous(), (5, 7), reach, generator(4)))
+    assert torch.equal(moved, images) == (reach == 0)
+
+
 def test_zeros_come_in_and_nothing_comes_round() -> None:
     moved = jittered(torch.ones(300, 20), (4, 5), 1, generator()).view(300, 4, 5)
     assert set(moved.unique().tolist()) == {0.0, 1.0}
@@ -162,11 +186,19 @@ def test_a_cut_run_with_jitter_goes_on_as_if_uncut(tmp_path: Path) -> None:
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.train_epoch(2) == uncut.train_epoch(2)
     for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        assert torch.equal(mine.connections.weight, other.connections.weight)
+        assert torch.equal(mine.connections.sources[0].weight, other.connections.sources[0].weight)
+
+
+def test_colour_is_no_side_of_an_image() -> None:
+    algorithm = make(jitter=4, image_shape=(5, 8, 3))
+    algorithm.train_epoch(1)
+    assert algorithm.pictures(algorithm.train.first(20))["first_layer_fields"].shape == (30, 5, 8, 3)
 
 
 def test_a_shift_by_no_pixel_is_refused() -> None:
     with pytest.raises(UserError, match=r"algorithm\.jitter is 8: expected fewer pixels"):
         make(jitter=8)
+    with pytest.raises(UserError, match=r"algorithm\.jitter is 5: expected fewer pixels than .* has, 5\."):
+        make(jitter=5, image_shape=(5, 8, 3))
     with pytest.raises(UserError, match=r"algorithm\.jitter is 0.*null for none"):
         make(jitter=0)

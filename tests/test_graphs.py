@@ -20,7 +20,8 @@ from ffrepro.schedule import HoldThenLinear
 from tests.algorithm import test_ff_recurrent, test_ff_sequence, test_ff_supervised, test_ff_unsupervised
 
 MLP = Mlp((64, 64, 64), 1.0)
-LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0)
+LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0, None)
+CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 5)], 1.0, 1)  # fields that are cut off at the edges
 KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
     "supervised": (FFSupervised, test_ff_supervised.HYPERPARAMETERS, MLP),
     "jittered": (FFSupervised, test_ff_supervised.HYPERPARAMETERS | {"jitter": 2}, MLP),
@@ -28,6 +29,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
     "softmax after": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS | {"softmax": "after"}, MLP),
     "local": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS, LOCAL),
     "recurrent": (FFRecurrent, test_ff_recurrent.HYPERPARAMETERS, MLP),
+    "recurrent, local": (FFRecurrent, test_ff_recurrent.HYPERPARAMETERS, CUT),
     "sequence": (FFSequence, test_ff_sequence.HYPERPARAMETERS, MLP),
 }
 

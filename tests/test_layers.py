@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from ffrepro.connections import Dense
+from ffrepro.connections import Connections
 from ffrepro.goodness import (
     Goodness,
     MeanOfSquares,
@@ -17,6 +17,7 @@ from ffrepro.goodness import (
     SumOfSquares,
 )
 from ffrepro.layers import HiddenLayer, Pass, Softmax, forward, in_thresholds, normalize, significant
+from ffrepro.weights import Dense
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -76,7 +77,7 @@ def hidden(
     goodness: Goodness | None = None, *, fan_in: int = 12, width: int = 8, threshold: float = 1.0
 ) -> HiddenLayer:
     return HiddenLayer(
-        Dense(random(fan_in, width) / fan_in**0.5, torch.float64),
+        Connections(Dense(random(fan_in, width) / fan_in**0.5, torch.float64)),
         goodness or SumOfSquares(),
         threshold=threshold,
         momentum=0.9,
@@ -125,7 +126,7 @@ def test_every_running_mean_starts_at_a_half() -> None:
 
 def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
     layer = hidden()
-    W, b, m = layer.connections.weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
+    W, b, m = layer.connections.sources[0].weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step in range(4):
         (yp, xp), (yn, xn) = given(layer, 10 + step), given(layer, 20 + step)
@@ -141,7 +142,7 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
         vb = 0.9 * vb + 0.1 * (dp.sum(0) + dn.sum(0)) / 9
         W = W + 0.3 * (vW - 0.02 * W)  # noqa: N806
         b = b + 0.3 * vb
-    np.testing.assert_allclose(layer.connections.weight, W, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer.connections.sources[0].weight, W, rtol=0, atol=1e-12)
     np.testing.assert_allclose(layer.connections.bias, b, rtol=0, atol=1e-12)
     np.testing.assert_allclose(layer.running_mean, m, rtol=0, atol=1e-12)
     assert layer.threshold.item() == 8.0  # it learns only where it is asked to
@@ -150,7 +151,7 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
 
 def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_formula() -> None:
     layer = hidden()
-    W, b, m = layer.connections.weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
+    W, b, m = layer.connections.sources[0].weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step, sign in enumerate((1, -1, -1, 1, -1)):
         seen = Pass(*(part[: 9 - step] for part in given(layer, 10 + step)))  # of another size each
@@ -169,7 +170,7 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
         vb = 0.9 * vb + 0.1 * delta.mean(0)
         W = W + 0.3 * (vW - 0.02 * W)  # noqa: N806
         b = b + 0.3 * vb
-        np.testing.assert_allclose(layer.connections.weight, W, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(layer.connections.sources[0].weight, W, rtol=0, atol=1e-12)
         np.testing.assert_allclose(layer.connections.bias, b, rtol=0, atol=1e-12)
         np.testing.assert_allclose(layer.running_mean, m, rtol=0, atol=1e-12)
     assert layer.threshold.item() == 8.0
@@ -184,7 +185,7 @@ def test_peer_normalization_acts_on_positive_data_alone() -> None:
             layer.peer_normalization = peer
             seen = given(layer, 1)
             layer.learn(*((seen, None) if sign > 0 else (None, seen)), rate=0.3)
-            changes[peer, sign] = layer.connections.weight.clone()
+            changes[peer, sign] = layer.connections.sources[0].weight.clone()
             assert torch.equal(layer.running_mean, hidden().running_mean) == (sign < 0)
     assert torch.equal(changes[0.0, -1], changes[0.5, -1])
     assert (changes[0.0, 1] - changes[0.5, 1]).abs().max() > 1e-4
@@ -236,7 +237,7 @@ def test_a_hidden_layer_goes_on_from_its_state_as_if_uncut() -> None:
     resumed.load_state_dict(state)
     for one in (layer, resumed):
         step(one, 3)
-    assert torch.equal(resumed.connections.weight, layer.connections.weight)
+    assert torch.equal(resumed.connections.sources[0].weight, layer.connections.sources[0].weight)
     assert torch.equal(resumed.connections.bias, layer.connections.bias)
     assert torch.equal(resumed.running_mean, layer.running_mean)
     assert torch.equal(resumed.threshold, layer.threshold)
@@ -255,7 +256,7 @@ def test_a_pass_hands_on_directions_alone() -> None:
         for k, layer in enumerate(layers):
             below = below / np.sqrt((below**2).mean())
             np.testing.assert_allclose(handed[k][row], below, rtol=0, atol=1e-9)
-            below = np.maximum(0, below @ layer.connections.weight.numpy() + layer.connections.bias.numpy())
+            below = np.maximum(0, below @ layer.connections.sources[0].weight.numpy() + layer.connections.bias.numpy())
             np.testing.assert_allclose(activities[k][row], below, rtol=0, atol=1e-9)
         np.testing.assert_allclose(handed[2][row], below / np.sqrt((below**2).mean()), rtol=0, atol=1e-9)
     longer, _ = forward(layers, 7.0 * images)

@@ -210,6 +210,28 @@ def test_a_hybrid_is_its_image_inside_the_mask_and_one_other_image_outside(monke
         assert torch.equal(hybrid[~mask], images[other, ~mask])
 
 
+def test_hybrids_of_grey_images_are_what_a_mask_chooses_pixel_by_pixel() -> None:
+    images = torch.rand(12, 40, generator=generator(3))
+    draws = generator(4)
+    other = (torch.arange(12) + torch.randint(1, 12, (12,), generator=draws)) % 12
+    masks = hybrid_masks(12, (5, 8), 2, draws, CPU).view(12, 40)
+    assert torch.equal(hybrid_images(images, (5, 8), 2, generator(4)), torch.where(masks, images, images[other]))
+
+
+def test_a_hybrid_in_colour_has_one_mask_and_one_other_image_for_all_channels() -> None:
+    images = torch.arange(30 * 5 * 8 * 3, dtype=torch.float64).view(30, 120)  # every number says where it is from
+    before = images.clone()
+    hybrids = hybrid_images(images, (5, 8, 3), 2, generator(4))
+    assert hybrids.shape == images.shape
+    assert torch.equal(images, before)
+    channels = images.view(30, 40, 3)
+    for channel, mixed in enumerate(hybrids.view(30, 40, 3).unbind(2)):
+        assert torch.equal(mixed, hybrid_images(channels[..., channel].contiguous(), (5, 8), 2, generator(4)))
+    from_itself = (hybrids == images).view(30, 40, 3)
+    assert torch.equal(from_itself.any(2), from_itself.all(2))
+    assert (from_itself.any(2).any(1) & ~from_itself.all(2).all(1)).all()
+
+
 def test_the_other_image_is_any_other_alike_and_drawn_for_each_image_alone() -> None:
     size, times = 5, 1500
     images = torch.arange(size).float().unsqueeze(1).expand(size, 64)

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from ffrepro.connections import Dense
+from ffrepro.connections import Connections
 from ffrepro.pictures import field_grid, fields, packed
+from ffrepro.weights import Dense
 
 
 def test_fields_are_scaled_by_their_own_largest_weight_about_128() -> None:
@@ -16,14 +17,34 @@ def test_fields_are_scaled_by_their_own_largest_weight_about_128() -> None:
 
 def test_only_the_first_fields_are_kept_in_the_shape_of_the_image() -> None:
     weight = torch.randn(6, 2000, generator=torch.Generator().manual_seed(0))
-    kept = fields(Dense(weight, torch.float32), (2, 3))
+    kept = fields(Connections(Dense(weight, torch.float32)), (2, 3))
     assert kept.shape == (64, 2, 3)
     np.testing.assert_array_equal(kept[5], weight[:, 5].reshape(2, 3))
+
+
+def test_fields_are_of_what_is_below_alone_and_of_all_units_where_there_are_few() -> None:
+    draws = torch.Generator().manual_seed(0)
+    below, above = (torch.randn(n, 6, generator=draws) for n in (30, 4))  # what is above is no image
+    layer = Connections(*(Dense(weight.double(), torch.bfloat16) for weight in (below, above)))
+    for shape in ((5, 6), (5, 2, 3)):
+        kept = fields(layer, shape)
+        assert kept.dtype == np.float32
+        np.testing.assert_array_equal(kept, below.t().reshape(6, *shape))
+
+
+def test_a_field_in_colour_is_scaled_by_its_largest_weight_of_all_three_channels() -> None:
+    fields = np.array([[[0.0, 1.0, -4.0], [2.0, 0.0, 0.5]], [[0.0, 0.1, 0.0], [0.0, 0.0, -0.05]]]).reshape(2, 1, 2, 3)
+    bytes_ = packed({"first_layer_fields": fields})["first_layer_fields"]
+    assert bytes_.shape == (2, 1, 2, 3)
+    np.testing.assert_array_equal(bytes_[0, 0], [[128, 160, 1], [192, 128, 144]])
+    np.testing.assert_array_equal(bytes_[1, 0], [[128, 255, 128], [128, 128, 64]])
 
 
 def test_images_become_bytes_from_black_to_white() -> None:
     images = np.array([[[0.0, 1.0], [0.5, 0.1]]])
     assert packed({"hybrid_images": images})["hybrid_images"].tolist() == [[[0, 255], [128, 26]]]
+    colour = np.array([[[[0.0, 1.0, 0.5], [0.1, 0.0, 0.0]]]])
+    assert packed({"hybrid_images": colour})["hybrid_images"].tolist() == [[[[0, 255, 128], [26, 0, 0]]]]
 
 
 def test_goodness_is_counted_in_bins_of_a_tenth_with_the_rest_in_the_last() -> None:
@@ -55,6 +76,16 @@ def test_a_grid_has_lines_around_its_fields() -> None:
         [0, 30, 30, 30, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0, 0, 0, 0],
     ]
+
+
+def test_a_grid_of_fields_in_colour_is_a_grid_of_each_channel() -> None:
+    fields = np.random.default_rng(0).integers(1, 256, (5, 2, 4, 3)).astype(np.uint8)
+    grid = field_grid(fields)
+    assert grid.dtype == np.uint8
+    assert grid.shape == (2 * 3 + 1, 3 * 5 + 1, 3)
+    for channel in range(3):
+        np.testing.assert_array_equal(grid[..., channel], field_grid(fields[..., channel]))
+    np.testing.assert_array_equal(grid[4:6, 6:10], fields[4])
 
 
 def test_64_fields_make_a_square() -> None:

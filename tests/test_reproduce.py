@@ -67,6 +67,17 @@ def test_paper_takes_the_tables_seeds_and_seeds_come_outermost(commands: list[li
     assert commands[0][2:] == ["tracking=none"]
 
 
+def test_a_net_that_is_tested_in_two_rows_is_trained_once(commands: list[list[str]]) -> None:
+    assert reproduce.main(["table2", "--budget", "paper", "tracking=none"]) == 0
+    trained = ["bp_2", "ff_min_ssq_2", "ff_max_ssq_2", "bp_3", "ff_min_ssq_3", "ff_max_ssq_3"]
+    assert [command[:2] for command in commands] == [
+        [f"experiment=table2/{row}", f"seed={seed}"] for seed in (0, 1) for row in trained
+    ]
+    commands.clear()
+    assert reproduce.main(["table2", "--rows", "ff_max_ssq_3_softmax", "--seeds", "5", "tracking=none"]) == 0
+    assert [command[:2] for command in commands] == [["experiment=table2/ff_max_ssq_3", "seed=5"]]
+
+
 def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

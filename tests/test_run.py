@@ -460,10 +460,11 @@ FFSupervised.train_epoch = train_epoch
 NO_DATA = """
 import urllib.error
 from pathlib import Path
+import ffrepro.dataset.downloaded as downloaded
 import ffrepro.dataset.mnist as mnist
 def unreachable(*arguments, **options):
     raise urllib.error.URLError("no network in tests")
-mnist.data_roots = lambda: [Path("/nowhere/one"), Path("/nowhere/two")]
+downloaded.data_roots = lambda: [Path("/nowhere/one"), Path("/nowhere/two")]
 mnist._TORCHVISION = {"mnist": type("MNIST", (), {"__init__": unreachable})}
 """
 ON_MNIST = [option for option in SMALL if not option.startswith(("dataset", "budget"))]

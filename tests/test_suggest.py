@@ -23,10 +23,14 @@ def explained(*arguments: str) -> str:
         (["goodnes=sum_of_squares"], "there is no option 'goodnes'.", "Did you mean goodness"),
         (
             ["dataset=mnits"],
-            "there is no dataset=mnits: expected one of aesop, digits, fashion_mnist, mnist.",
+            "there is no dataset=mnits: expected one of aesop, cifar10, digits, fashion_mnist, mnist.",
             "mean mnist",
         ),
-        (["dataset=qqqq"], "there is no dataset=qqqq: expected one of aesop, digits, fashion_mnist, mnist.", ""),
+        (
+            ["dataset=qqqq"],
+            "there is no dataset=qqqq: expected one of aesop, cifar10, digits, fashion_mnist, mnist.",
+            "",
+        ),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
         (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),
         # An option of backprop, where an experiment chose it.

@@ -1,8 +1,11 @@
 """Tables of papers: every row names a preset that names the row."""
 
+from typing import Any
+
 import hydra
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from ffrepro import table
 from ffrepro.errors import UserError
@@ -20,7 +23,7 @@ def test_there_are_tables_with_rows() -> None:
 def test_a_row_and_its_preset_agree(name: str, row: table.Row) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", overrides=[f"experiment={row.experiment}"])
-    assert (config.table, config.row) == (name, row.name)
+    assert (config.table, config.row) == (name, row.recorded_as)
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: getattr(value, "name", value))
@@ -33,6 +36,8 @@ def test_a_row_says_what_the_paper_found_and_how_well_that_is_known(name: str, r
     assert row.mark in ("P", "S", "M")
     low, high = row.reproduced
     assert low <= row.paper <= high
+    assert (row.train is None) is (row.train_mark is None)
+    assert row.train_mark in (None, "P", "S", "M")
 
 
 @pytest.mark.parametrize("name", table.names())
@@ -66,6 +71,55 @@ def test_rows_are_named_once_and_every_preset_has_its_row(name: str) -> None:
 def test_table_1_has_the_papers_numbers(row: str, paper: float, mark: str) -> None:
     (found,) = table.load("table1").chosen([row])
     assert (found.paper, found.mark) == (paper, mark)
+
+
+def test_table_2_has_both_tests_of_each_net_with_the_papers_numbers() -> None:
+    rows = table.load("table2").rows
+    found = [(row.name, row.recorded_as, row.metric, row.paper, row.mark, row.train, row.train_mark) for row in rows]
+    goodness, softmax = "test_error_goodness", "test_error_softmax"
+    assert found == [
+        ("bp_2", "bp_2", None, 37, "S", 0, "S"),
+        ("ff_min_ssq_2", "ff_min_ssq_2", goodness, 41, "S", 20, "S"),
+        ("ff_min_ssq_2_softmax", "ff_min_ssq_2", softmax, 45, "S", 31, "M"),
+        ("ff_max_ssq_2", "ff_max_ssq_2", goodness, 44, "M", 25, "M"),
+        ("ff_max_ssq_2_softmax", "ff_max_ssq_2", softmax, 46, "M", 33, "M"),
+        ("bp_3", "bp_3", None, 39, "S", 2, "M"),
+        ("ff_min_ssq_3", "ff_min_ssq_3", goodness, 41, "S", 24, "M"),
+        ("ff_min_ssq_3_softmax", "ff_min_ssq_3", softmax, 44, "M", 32, "M"),
+        ("ff_max_ssq_3", "ff_max_ssq_3", goodness, 44, "M", 21, "M"),
+        ("ff_max_ssq_3_softmax", "ff_max_ssq_3", softmax, 46, "M", 31, "M"),
+    ]
+    assert len({row.title for row in rows}) == 10
+    for row in rows:
+        first = next(one for one in rows if one.name == row.recorded_as)
+        assert (first.label, first.experiment, first.record) == (row.label, row.experiment, None)
+
+
+@pytest.mark.parametrize("name", table.names())
+def test_a_panel_is_of_rows_of_its_table_with_images_held_out(name: str) -> None:
+    found = table.load(name)
+    for panel in found.panels:
+        assert set(panel.rows) <= {row.name for row in found.rows if row.record is None}
+        for row in found.chosen(panel.rows):
+            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+                config = hydra.compose("config", overrides=[f"experiment={row.experiment}", panel.held_out])
+            assert config.dataset.validation > 0
+
+
+def test_the_nets_of_table_2_differ_from_each_other_in_what_their_names_say() -> None:
+    def composed(name: str) -> dict[str, Any]:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return OmegaConf.to_container(hydra.compose("config", overrides=[f"experiment=table2/{name}"]))
+
+    for depth in (2, 3):
+        low, high = composed(f"ff_min_ssq_{depth}"), composed(f"ff_max_ssq_{depth}")
+        assert low.pop("goodness") != high.pop("goodness")
+        assert low.pop("row") != high.pop("row")
+        assert low == high
+        assert composed(f"bp_{depth}")["architecture"]["layers"] == low["architecture"]["layers"]
+        assert low["architecture"]["layers"] == [[32, 1, 11, 3]] * depth
+        algorithm = low["algorithm"]
+        assert [algorithm[name] for name in ("iterations", "first_tested", "last_tested")] == [10, 4, 6]
 
 
 def test_rows_are_chosen_in_the_tables_order() -> None:

@@ -1,7 +1,8 @@
 """Backpropagation on the same nets: what Forward-Forward is compared with.
 
 Source: The Forward-Forward Algorithm, section 3.1: a few fully connected ReLU layers and a softmax, trained
-for about 20 epochs without regularising by the two-dimensional form of the images.
+for about 20 epochs without regularising by the two-dimensional form of the images; and section 4, the same with
+local receptive fields.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu
 
 from ffrepro.algorithm import Metrics, Setting
-from ffrepro.connections import Dense
+from ffrepro.connections import Connections
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, perplexity, predicted
-from ffrepro.pictures import FIELDS
+from ffrepro.local_fields import LocalFields
+from ffrepro.pictures import fields
 from ffrepro.rollout import samples
 from ffrepro.schedule import batches
+from ffrepro.weights import Dense
 
 
 class Backprop:
@@ -47,21 +50,19 @@ class Backprop:
         self.products = setting.products
         self.device = setting.device
         self.generator = torch.Generator().manual_seed(setting.seed)
-        built = setting.architecture.build(
+        self.layers = setting.architecture.build(
             setting.dataset.input_shape,
             self.generator,
             device=setting.device,
             products=setting.state,
             state=setting.state,
         )
-        layers = [layer for layer in built if isinstance(layer, Dense)]
-        if len(layers) < len(built):
-            raise UserError("algorithm=bp trains fully connected nets alone: expected architecture=mlp.")
-        top = torch.zeros(setting.dataset.n_classes, layers[-1].width, device=setting.device, dtype=setting.state)
-        # torch's layout: (width, fan_in).
-        weights = [layer.weight.t().contiguous() for layer in layers] + [top]
-        self.weights = [nn.Parameter(weight) for weight in weights]
-        self.biases = [nn.Parameter(weight.new_zeros(len(weight))) for weight in weights]
+        top = torch.zeros(setting.dataset.n_classes, self.layers[-1].width, device=setting.device, dtype=setting.state)
+        drives = [_trained(connections) for connections in self.layers]
+        self.drives = [*(drive for drive, _ in drives), linear]
+        self.weights = [*(weight for _, weight in drives), nn.Parameter(top)]
+        widths = [*(connections.width for connections in self.layers), len(top)]
+        self.biases = [nn.Parameter(top.new_zeros(width)) for width in widths]
         try:
             self.optimizer = self._make_optimizer([*self.weights, *self.biases])
         except (TypeError, ValueError) as error:
@@ -73,9 +74,11 @@ class Backprop:
         half = self.products != self.weights[0].dtype
         with torch.autocast(self.device.type, dtype=self.products, enabled=half):
             below = images
-            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-                below = relu(linear(below, weight, bias))
-            return linear(below, self.weights[-1], self.biases[-1]).to(images.dtype)
+            *hidden, last = zip(self.drives, self.weights, self.biases, strict=True)
+            for drive, weight, bias in hidden:
+                below = relu(drive(below, weight, bias))
+            drive, weight, bias = last
+            return drive(below, weight, bias).to(images.dtype)
 
     def train_epoch(self, epoch: int) -> Metrics:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
@@ -108,9 +111,11 @@ class Backprop:
     @torch.no_grad()
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
         """First-layer fields, and text that the net writes where it has learned from text."""
-        fields = self.weights[0][:FIELDS].detach().float().cpu().numpy()
+        first = self.layers[0].sources[0]
+        if isinstance(first, Dense):  # of which torch's layout is a copy
+            first.weight.copy_(self.weights[0].t())
         written = {} if self.alphabet is None else samples(self.logits, split, len(self.alphabet))
-        return {"first_layer_fields": fields.reshape(-1, *self.input_shape), **written}
+        return {"first_layer_fields": fields(self.layers[0], self.input_shape), **written}
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -126,3 +131,15 @@ class Backprop:
             mine.copy_(saved)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+
+
+def _trained(connections: Connections) -> tuple[Callable[[Tensor, Tensor, Tensor], Tensor], nn.Parameter]:
+    """How a layer is driven by what is below it, weights and biases; and the weights."""
+    (weights,) = connections.sources
+    if isinstance(weights, LocalFields):
+        parameter = nn.Parameter(weights.weight)
+        kept = weights.kept
+        if kept is not None:
+            parameter.register_hook(lambda gradient: gradient * kept)  # type: ignore[no-untyped-call]
+        return weights.drive, parameter
+    return linear, nn.Parameter(weights.weight.t().contiguous())  # torch's layout: (width, fan_in)

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ffrepro.algorithm import Metrics, Setting
-from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
@@ -89,8 +88,6 @@ class FFRecurrent:
         self.head_weight_cost = head_weight_cost
 
     def begin(self, setting: Setting) -> None:
-        if not isinstance(setting.architecture, Mlp):
-            raise UserError("algorithm=ff_recurrent trains fully connected nets alone: expected architecture=mlp.")
         self.train = setting.dataset.train
         self.image_shape = setting.dataset.image_shape
         self.n_classes = setting.dataset.n_classes
@@ -129,7 +126,7 @@ class FFRecurrent:
         """Images (B, n_pixels) -> the first states, (B, width) of each layer: driven from below alone."""
         below, states = normalize(images), []
         for connections in self.connections:
-            states.append(connections.product(below).add_(connections.bias).relu_())
+            states.append(connections.sources[0].product(below, connections.bias).relu_())
             below = normalize(states[-1])
         return states
 
@@ -143,15 +140,15 @@ class FFRecurrent:
             what each layer was given: the normalised states (B, n) below it and above it, one step before.
         """
         image, label = normalize(images), normalize(labels)
-        image_drive = self.connections[0].product(image)  # always the same
+        image_drive = self.connections[0].sources[0].product(image, self.connections[0].bias)  # always the same
         for _ in range(self.iterations):
             inner = [normalize(state) for state in states]
             below, above = [image, *inner[:-1]], [*inner[1:], label]
             activities = []
             for k, connections in enumerate(self.connections):
-                drive = connections.product(above[k], first=below[k].shape[1])
-                drive += connections.product(below[k]) if k else image_drive
-                activities.append(drive.add_(connections.bias).relu_())
+                from_below, from_above = connections.sources
+                drive = from_below.product(below[k], connections.bias) if k else image_drive
+                activities.append(from_above.product(above[k], drive).relu_())
             states = [
                 self.damping * state + (1 - self.damping) * new for state, new in zip(states, activities, strict=True)
             ]

@@ -85,10 +85,10 @@ class FFSupervised:
     def begin(self, setting: Setting) -> None:
         self.train = setting.dataset.train
         self.image_shape = setting.dataset.image_shape
-        if self.jitter is not None and self.jitter >= min(self.image_shape):
+        if self.jitter is not None and self.jitter >= min(self.image_shape[:2]):
             raise UserError(
                 f"algorithm.jitter is {self.jitter}: expected fewer pixels than an image's side has, "
-                f"{min(self.image_shape)}."
+                f"{min(self.image_shape[:2])}."
             )
         self.n_classes = setting.dataset.n_classes
         self.goodness = setting.goodness

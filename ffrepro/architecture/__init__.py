@@ -11,8 +11,8 @@ from ffrepro.connections import Connections
 class Architecture(Protocol):
     """Hidden layers in the order of a bottom-up pass."""
 
-    def shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, ...]]:
-        """The shape of each layer's weights over an image of `input_shape`.
+    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shape of the matrices by which each layer is driven from below, over an image of `input_shape`.
 
         Raises:
             UserError: the layers do not fit the image or each other.
@@ -21,21 +21,24 @@ class Architecture(Protocol):
 
     def build(
         self,
-        input_shape: tuple[int, int],
+        input_shape: tuple[int, ...],
         generator: torch.Generator,
         *,
         device: torch.device,
         products: torch.dtype,
         state: torch.dtype,
+        top: int | None = None,
     ) -> Sequence[Connections]:
         """New connections; drawn on the CPU, so that a seed gives one net on every device.
 
         Args:
-            input_shape: (height, width) of the image below.
+            input_shape: (height, width) of the image below, in colour (height, width, 3).
             generator: of the CPU.
             device: where they are kept.
             products: precision of the matrix products.
             state: precision of what is kept.
+            top: where it is given, every layer sees the one above it too, a second source after what is below, and
+                the highest one so many units above it.
 
         Raises:
             UserError: the layers do not fit the image or each other.

@@ -1,14 +1,21 @@
 """Nets whose units see a small square of what lies below, without sharing weights.
 
-Source: The Forward-Forward Algorithm, section 3.2: three layers on grids of 4 × 4, 3 × 3 and 2 × 2 locations.
+Source: The Forward-Forward Algorithm, section 3.2: three layers on grids of 4 × 4, 3 × 3 and 2 × 2 locations; and
+section 4: two or three layers on grids of 32 × 32, whose fields are cut off at the edges.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 
-from ffrepro.connections import LocalFields
+from ffrepro.connections import Connections
 from ffrepro.errors import UserError
+from ffrepro.local_fields import LocalFields, inside
+from ffrepro.weights import Dense
+
+# Units in a tile, at most: fewer make products slow, more compute too many weights that are not there.
+_TILE_UNITS = 256
 
 
 class LocalReceptiveFields:
@@ -18,9 +25,10 @@ class LocalReceptiveFields:
         layers: of each (grid, stride, field, channels): locations in a row, the steps between them, the side of what
             each sees, in pixels or in locations of the grid below, and the units at each location.
         init_gain: see `Mlp`.
+        padding: how far fields reach beyond the edges of what is below, where there is nothing to see; None: not.
     """
 
-    def __init__(self, layers: Sequence[Sequence[int]], init_gain: float) -> None:
+    def __init__(self, layers: Sequence[Sequence[int]], init_gain: float, padding: int | None) -> None:
         for layer in layers:
             if len(layer) != 4 or min(layer) < 1:
                 raise UserError(
@@ -29,39 +37,94 @@ class LocalReceptiveFields:
         if not layers:
             raise UserError("architecture.layers is empty: expected [grid,stride,field,channels] of each layer.")
         self.layers = [tuple(layer) for layer in layers]
+        smallest = min(layer[2] for layer in layers)
+        if padding is not None and not 0 <= padding < smallest:
+            raise UserError(
+                f"architecture.padding is {padding}: expected null, or 0 to less than the smallest field, {smallest}."
+            )
         self.init_gain = init_gain
+        self.padding = padding or 0
 
-    def shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, ...]]:
-        """See `Architecture.shapes`: (locations, fan_in, channels)."""
+    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """See `Architecture.shapes`: (tiles, what each is given, units in each)."""
         shapes: list[tuple[int, ...]] = []
         for (grid, stride, field, channels), below in zip(self.layers, self._maps(input_shape), strict=True):
             reached = (grid - 1) * stride + field
-            if below[:2] != (reached, reached):
+            covered = (below[0] + 2 * self.padding, below[1] + 2 * self.padding)
+            if covered != (reached, reached):
                 raise UserError(
                     f"architecture.layers has [{grid},{stride},{field},{channels}], whose fields cover "
-                    f"{reached} × {reached} of the {below[0]} × {below[1]} below it: expected all of it."
+                    f"{reached} × {reached} of the {covered[0]} × {covered[1]} below it: expected all of it."
                 )
-            shapes.append((grid * grid, field * field * below[2], channels))
+            tile = _tile(grid, stride, channels)
+            patch = field + (tile - 1) * stride
+            shapes.append(((grid // tile) ** 2, patch**2 * below[2], tile**2 * channels))
         return shapes
 
     def build(
         self,
-        input_shape: tuple[int, int],
+        input_shape: tuple[int, ...],
         generator: torch.Generator,
         *,
         device: torch.device,
         products: torch.dtype,
         state: torch.dtype,
-    ) -> list[LocalFields]:
-        """See `Architecture.build`."""
+        top: int | None = None,
+    ) -> list[Connections]:
+        """See `Architecture.build`.
+
+        With `top`, each location sees a field of the map above, around its own place there; so all grids are alike.
+        """
+        self.shapes(input_shape)  # do they fit?
+        maps = self._maps(input_shape)
         built = []
-        layers = zip(self.layers, self._maps(input_shape), self.shapes(input_shape), strict=True)
-        for (_, stride, field, _), below, shape in layers:
-            weight = torch.randn(shape, generator=generator, dtype=torch.float32)
-            weight *= (self.init_gain / shape[1]) ** 0.5
-            built.append(LocalFields(weight.to(device, state), below, field=field, stride=stride, products=products))
+        for k, (grid, stride, field, channels) in enumerate(self.layers):
+            seen = [(maps[k], stride, self.padding)]
+            if top is not None and k + 1 < len(self.layers):
+                seen.append((self._above(k), 1, field // 2))
+            visible = [inside(source, field=field, stride=step, padding=edge) for source, step, edge in seen]
+            last = top if top is not None and k + 1 == len(self.layers) else 0
+            fan_in = torch.stack([one.sum(1) for one in visible]).sum(0) + last
+            scale = (self.init_gain / fan_in.double()).sqrt().float().view(-1, 1, 1)
+            sources: list[Dense | LocalFields] = []
+            for (source, step, edge), one in zip(seen, visible, strict=True):
+                weight = torch.randn(*one.shape, channels, generator=generator, dtype=torch.float32) * scale
+                sources.append(
+                    LocalFields(
+                        weight.to(device, state),
+                        source,
+                        field=field,
+                        stride=step,
+                        padding=edge,
+                        tile=_tile(grid, step, channels),
+                        products=products,
+                    )
+                )
+            if last:
+                label = torch.randn(last, grid * grid, channels, generator=generator, dtype=torch.float32)
+                label *= scale.view(1, -1, 1)
+                sources.append(Dense(label.view(last, -1).to(device, state), products))
+            built.append(Connections(*sources))
         return built
 
-    def _maps(self, input_shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+    def _maps(self, input_shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """What lies below each layer, (rows, columns, channels)."""
-        return [(*input_shape, 1), *((grid, grid, channels) for grid, _, _, channels in self.layers[:-1])]
+        image = (input_shape[0], input_shape[1], math.prod(input_shape[2:]))
+        return [image, *((grid, grid, channels) for grid, _, _, channels in self.layers[:-1])]
+
+    def _above(self, k: int) -> tuple[int, int, int]:
+        """The map above layer `k`."""
+        grid, _, field, _ = self.layers[k]
+        above = self.layers[k + 1]
+        if above[0] != grid or field % 2 == 0:
+            raise UserError(
+                f"architecture.layers has {list(self.layers[k])} below {list(above)}, and this algorithm's layers see "
+                "the map above them: expected grids of one size and fields of an odd side."
+            )
+        return above[0], above[0], above[3]
+
+
+def _tile(grid: int, stride: int, channels: int) -> int:
+    """The side of a tile of locations that are computed as one; 1 where their fields hardly overlap."""
+    sides = (side for side in (8, 4, 2) if grid % side == 0 and side**2 * channels <= _TILE_UNITS)
+    return next(sides, 1) if stride == 1 else 1

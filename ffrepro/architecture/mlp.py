@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ffrepro.connections import Dense
+from ffrepro.connections import Connections
 from ffrepro.errors import UserError
+from ffrepro.weights import Dense
 
 
 class Mlp:
@@ -23,30 +24,26 @@ class Mlp:
         self.widths = list(widths)
         self.init_gain = init_gain
 
-    def shapes(self, input_shape: tuple[int, int], top: int = 0) -> list[tuple[int, ...]]:
-        """See `Architecture.shapes`, and `top` in `build`."""
-        fan_ins = [math.prod(input_shape), *self.widths[:-1]]
-        if top:
-            fan_ins = [below + above for below, above in zip(fan_ins, [*self.widths[1:], top], strict=True)]
-        return list(zip(fan_ins, self.widths, strict=True))
+    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """See `Architecture.shapes`: (fan_in, width)."""
+        return list(zip([math.prod(input_shape), *self.widths[:-1]], self.widths, strict=True))
 
     def build(
         self,
-        input_shape: tuple[int, int],
+        input_shape: tuple[int, ...],
         generator: torch.Generator,
         *,
         device: torch.device,
         products: torch.dtype,
         state: torch.dtype,
-        top: int = 0,
-    ) -> list[Dense]:
-        """See `Architecture.build`. With `top` units above the highest layer, every layer sees the one above it too.
-
-        A layer's inputs are then all units below it, and after them all above.
-        """
-        layers = []
-        for shape in self.shapes(input_shape, top):
-            weight = torch.randn(shape, generator=generator, dtype=torch.float32)
-            weight *= (self.init_gain / shape[0]) ** 0.5
-            layers.append(Dense(weight.to(device, state), products))
-        return layers
+        top: int | None = None,
+    ) -> list[Connections]:
+        """See `Architecture.build`."""
+        above = [None] * len(self.widths) if top is None else [*self.widths[1:], top]
+        built = []
+        for (below, width), units_above in zip(self.shapes(input_shape), above, strict=True):
+            sources = [below] if units_above is None else [below, units_above]
+            scale = (self.init_gain / sum(sources)) ** 0.5
+            weights = [torch.randn(n, width, generator=generator, dtype=torch.float32).mul_(scale) for n in sources]
+            built.append(Connections(*(Dense(weight.to(device, state), products) for weight in weights)))
+        return built

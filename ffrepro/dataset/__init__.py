@@ -45,9 +45,9 @@ class Split:
 class Dataset:
     """`validation` is held out of the training data; None where all of it is trained on.
 
-    `input_shape` is (height, width) of an image, or (characters, symbols) of a window of text, whose symbols are the
-    letters of `alphabet` in the order of the classes. `sha256` is of the files that the splits were read from.
-    `stand_in` is True where this is not the data set that was asked for.
+    `input_shape` is (height, width) of an image, (height, width, 3) of one in colour, or (characters, symbols) of a
+    window of text, whose symbols are the letters of `alphabet` in the order of the classes. `sha256` is of the files
+    that the splits were read from. `stand_in` is True where this is not the data set that was asked for.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Dataset:
     validation: Split | None
     test: Split
     n_classes: int
-    input_shape: tuple[int, int]
+    input_shape: tuple[int, ...]
     sha256: str
     stand_in: bool
     alphabet: str | None = None
 
     @property
-    def image_shape(self) -> tuple[int, int]:
-        """Height and width.
+    def image_shape(self) -> tuple[int, ...]:
+        """Height and width, and in colour 3.
 
         Raises:
             UserError: the examples are no images.
@@ -104,7 +104,7 @@ class Source(Protocol):
     """Where a data set comes from."""
 
     name: str
-    input_shape: tuple[int, int]
+    input_shape: tuple[int, ...]
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -5,17 +5,15 @@ R. Vollgraf, Fashion-MNIST, arXiv 1708.07747. The files are torchvision's (`MNIS
 """
 
 import hashlib
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torchvision import datasets
 
-from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, data_roots, hold_out
+from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, hold_out
 from ffrepro.dataset.digits import Digits
-from ffrepro.errors import DataNotFoundError, UserError
-from ffrepro.paths import from_root
+from ffrepro.dataset.downloaded import folder_of, read_checked
 
 _TRAIN, _TEST, _SHAPE = 60_000, 10_000, (28, 28)
 
@@ -65,8 +63,10 @@ class Mnist:
         return Digits(f"digits (for {self.name})", validation=round(1437 * self.validation / _TRAIN), stand_in=True)
 
     def load(self, device: torch.device) -> Dataset:
-        raw = self._find()
-        content = {file: _read_checked(raw / file, sha256) for file, sha256 in _SHA256[self.name].items()}
+        hashes = _SHA256[self.name]
+        of_torchvision = _TORCHVISION[self.name]
+        raw = folder_of(self.name, f"{of_torchvision.__name__}/raw", hashes, of_torchvision)
+        content = {file: read_checked(raw / file, sha256, kind="sha256") for file, sha256 in hashes.items()}
         train, validation = hold_out(_split(content[_TRAIN_IMAGES], content[_TRAIN_LABELS], device), self.validation)
         return Dataset(
             name=self.name,
@@ -75,46 +75,9 @@ class Mnist:
             test=_split(content[_TEST_IMAGES], content[_TEST_LABELS], device),
             n_classes=10,
             input_shape=self.input_shape,
-            sha256=hashlib.sha256("".join(sorted(_SHA256[self.name].values())).encode()).hexdigest(),
+            sha256=hashlib.sha256("".join(sorted(hashes.values())).encode()).hexdigest(),
             stand_in=False,
         )
-
-    def _find(self) -> Path:
-        """The folder of the raw files, downloaded if need be."""
-        folder: str = _TORCHVISION[self.name].__name__
-        roots = data_roots()
-        for root in roots:
-            raw = root / folder / "raw"
-            if all((raw / file).is_file() for file in _SHA256[self.name]):
-                return raw
-        target = from_root("data")
-        try:
-            _TORCHVISION[self.name](str(target), download=True)
-            return target / folder / "raw"
-        except (RuntimeError, OSError) as error:  # URLError is an OSError
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        looked = ", ".join(str(root / folder / "raw") for root in roots)
-        raise DataNotFoundError(
-            f"data set {self.name} not found: looked in {looked}; the download failed ({reason}). Either put the four "
-            f"idx files into one of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there "
-            f"is a network."
-        )
-
-
-def _read_checked(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror}. Make the file readable, or remove it to fetch it anew."
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise UserError(
-            f"{path} is damaged: expected SHA-256 {sha256}, found {found} ({len(content)} bytes). "
-            f"Remove it and run `make data`."
-        )
-    return content
 
 
 def _split(images: bytes, labels: bytes, device: torch.device) -> Split:

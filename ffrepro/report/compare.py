@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -144,6 +144,11 @@ class RowResult:
         return self.shown.headline.mean - self.spec.paper
 
     @property
+    def train(self) -> Summary | None:
+        """The training error by the same test."""
+        return None if self.shown is None else self.shown.summaries.get(self.shown.metric.replace("test_", "train_"))
+
+    @property
     def missing_seeds(self) -> tuple[int, ...]:
         """Seeds that were to be run and have no result."""
         have = self.shown.seeds if self.shown else ()
@@ -164,6 +169,16 @@ class TableResult:
         return any(row.spec.paper is not None for row in self.rows)
 
     @property
+    def has_training_numbers(self) -> bool:
+        """Whether the paper gives training errors too."""
+        return any(row.spec.train is not None for row in self.rows)
+
+    @property
+    def nets(self) -> tuple[RowResult, ...]:
+        """The rows without those that are another test of the same nets."""
+        return tuple(row for row in self.rows if row.spec.record is None)
+
+    @property
     def counts(self) -> dict[Verdict, int]:
         """How often each verdict was given; those never given are left out."""
         given = [row.verdict for row in self.rows]
@@ -172,7 +187,7 @@ class TableResult:
     @property
     def groups(self) -> list[Group]:
         """All groups of the table in the order in which they are listed."""
-        listed = [group for row in self.rows for group in (row.shown, *row.others) if group is not None]
+        listed = [group for row in self.nets for group in (row.shown, *row.others) if group is not None]
         return [*listed, *self.strays]
 
 
@@ -181,9 +196,10 @@ def compare(table: Table, runs: list[Run]) -> TableResult:
     groups = group(runs, table.metric)
     rows = []
     for spec in table.rows:
-        mine = groups.pop(spec.name, [])
+        mine = [replace(one, metric=spec.metric or table.metric) for one in groups.get(spec.recorded_as, [])]
         rows.append(RowResult(spec, spec.seeds or table.seeds, mine[0] if mine else None, tuple(mine[1:])))
-    return TableResult(table, tuple(rows), tuple(one for name in sorted(groups) for one in groups[name]))
+    strays = sorted(set(groups) - {spec.recorded_as for spec in table.rows})
+    return TableResult(table, tuple(rows), tuple(one for name in strays for one in groups[name]))
 
 
 def group(runs: list[Run], metric: str | None = None) -> dict[str, list[Group]]:

@@ -18,7 +18,7 @@ from ffrepro.report.text import plain_minus
 
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LOWEST_ERROR = 0.02  # percent: 2 in 10,000; a run that gets to 0 % is drawn on this line
-_FIELD_SCALE = 2
+_IMAGES_WIDTH = 466  # pixels, at most: 8 × 8 images of MNIST, twice as large as they are
 _TOLD_BEYOND = 0.05  # percent of the labels
 _FIELD_PERCENTILE = 98
 
@@ -56,6 +56,39 @@ def learning_curve(
         figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
 
     return themed(paint, WIDTH, 3.3)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Errors of a procedure by epoch; mean, min and max over seeds."""
+
+    label: str
+    train: pd.DataFrame | None
+    held_out: pd.DataFrame
+
+
+def epochs(curves: list[Epochs], note: str = "") -> dict[str, bytes]:
+    """Errors by epoch, a colour a procedure: dashed on training data, drawn through on data held out of it."""
+
+    def paint(figure: Figure, dress: Dress) -> None:
+        axes = figure.add_subplot()
+        for one, colour in zip(curves, (dress.ink, dress.first, dress.second), strict=False):
+            for curve, dashes, what in ((one.held_out, "-", "held out"), (one.train, "--", "training")):
+                if curve is None:
+                    continue
+                axes.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.22, linewidth=0)
+                marker = "o" if len(curve) == 1 else None
+                label = "\n".join(textwrap.wrap(f"{one.label}: {what}", 62))
+                axes.plot(curve.index, curve["mean"], dashes, color=colour, marker=marker, markersize=4, label=label)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("error, %")
+        axes.text(0.02, 0.03, note, transform=axes.transAxes, fontsize=8, color=dress.ink)
+        axes.grid(axis="y", color=dress.quiet, alpha=0.22, linewidth=0.5)
+        figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
+
+    return themed(paint, WIDTH, 3.4 + 0.3 * len(curves))
 
 
 @dataclass(frozen=True)
@@ -194,19 +227,21 @@ def against_paper(rows: list[Compared], axis: str) -> dict[str, bytes]:
 
 
 def fields(weights: np.ndarray) -> bytes:
-    """First-layer fields (n, height, width), 128 for 0, as `images`."""
+    """First-layer fields (n, height, width[, 3]), 128 for 0, as `images`."""
     # A few pixels, those of the label above all, have weights so large that next to them no others could be seen.
     deviation = weights.astype(float) - 128
-    range_of_each = np.percentile(np.abs(deviation), _FIELD_PERCENTILE, axis=(1, 2), keepdims=True)
+    within = tuple(range(1, weights.ndim))
+    range_of_each = np.percentile(np.abs(deviation), _FIELD_PERCENTILE, axis=within, keepdims=True)
     weights = np.round(128 + 127 * np.clip(deviation / np.maximum(range_of_each, 1), -1, 1)).astype(np.uint8)
     return images(weights)
 
 
 def images(shown: np.ndarray) -> bytes:
-    """Images (n, height, width) of bytes as one PNG; what lies between them is transparent."""
-    grey, covered = field_grid(shown), field_grid(np.full_like(shown, 255))
-    picture = np.stack([grey, grey, grey, covered], axis=-1)
-    picture = picture.repeat(_FIELD_SCALE, axis=0).repeat(_FIELD_SCALE, axis=1)
+    """Images (n, height, width[, 3]) of bytes as one PNG; what lies between them is transparent."""
+    coloured = shown if shown.ndim == 4 else np.stack([shown] * 3, axis=-1)
+    covered = field_grid(np.full(shown.shape[:3], 255, np.uint8))
+    picture = np.concatenate([field_grid(coloured), covered[:, :, None]], axis=-1)
+    picture = picture.repeat(_scale(covered), axis=0).repeat(_scale(covered), axis=1)
     file = io.BytesIO()
     metadata: Any = {"Software": None}  # a version of matplotlib would be another byte
     mpl.image.imsave(file, picture, format="png", metadata=metadata)
@@ -215,5 +250,11 @@ def images(shown: np.ndarray) -> bytes:
 
 def images_size(shown: np.ndarray) -> tuple[int, int]:
     """Width and height of what `images` and `fields` draw, in pixels."""
-    height, width = field_grid(shown).shape
-    return _FIELD_SCALE * width, _FIELD_SCALE * height
+    grid = field_grid(shown)
+    height, width = grid.shape[:2]
+    return _scale(grid) * width, _scale(grid) * height
+
+
+def _scale(grid: np.ndarray) -> int:
+    """How many pixels a side each of a grid's is drawn with."""
+    return max(1, _IMAGES_WIDTH // int(grid.shape[1]))

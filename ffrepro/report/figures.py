@@ -45,15 +45,25 @@ class TablePictures:
     hybrids: list[Picture] = field(default_factory=list)
     fields: list[Picture] = field(default_factory=list)
     text: list[Picture] = field(default_factory=list)
+    panels: list[Picture] = field(default_factory=list)
 
     @property
     def all(self) -> list[Picture]:
         first = [] if self.against_paper is None else [self.against_paper]
-        return [*first, *self.curves, *self.goodness, *self.iterations, *self.hybrids, *self.fields, *self.text]
+        return [
+            *first,
+            *self.curves,
+            *self.goodness,
+            *self.iterations,
+            *self.hybrids,
+            *self.fields,
+            *self.text,
+            *self.panels,
+        ]
 
 
 def of_table(table: TableResult) -> TablePictures:
-    shown = [(row, row.shown) for row in table.rows if row.shown is not None and row.shown.headline is not None]
+    shown = [(row, row.shown) for row in table.nets if row.shown is not None and row.shown.headline is not None]
     curves = [(row, group, found) for row, group in shown if (found := _error_curves(group))]
     ends = [
         float(value) for _, _, found in curves for _, curve in found for value in (curve.min().min(), curve.max().max())
@@ -96,9 +106,9 @@ def _against_paper(table: TableResult) -> Picture | None:
         assert row.spec.reproduced is not None
         values = tuple(run.record.metrics[row.shown.metric] or 0.0 for run in row.shown.counted)
         compared.append(
-            draw.Compared(row.spec.label, row.spec.paper, row.spec.reproduced, values, row.shown.headline.mean)
+            draw.Compared(row.spec.title, row.spec.paper, row.spec.reproduced, values, row.shown.headline.mean)
         )
-        said.append(f"{row.spec.label}: ours {text.ours(row)}, the paper's {text.paper(row)}")
+        said.append(f"{row.spec.title}: ours {text.ours(row)}, the paper's {text.paper(row)}")
     axis = f"{text.metric_label(table.spec.metric).lower()}, {table.spec.unit}".rstrip(", ")
     return svg(
         f"{table.spec.name}-against-paper",
@@ -211,9 +221,14 @@ def _hybrids(table: str, row: RowResult, group: Group, run: Run) -> Picture | No
 
 
 def _bytes(run: Run, name: str) -> np.ndarray | None:
-    """An array of images as bytes (n, height, width), if that is what the run keeps by this name."""
+    """An array of images as bytes (n, height, width[, 3]), if that is what the run keeps by this name."""
     found = run.pictures.get(name)
-    usable = found is not None and found.ndim == 3 and found.dtype == np.uint8 and found.size > 0
+    usable = (
+        found is not None
+        and (found.ndim == 3 or found.shape[3:] == (3,))
+        and found.dtype == np.uint8
+        and found.size > 0
+    )
     return found if usable else None
 
 

@@ -165,5 +165,5 @@ def _layer_grid(test: str, rows: list[tuple[str, Group]]) -> Grid:
 
 
 def _with_results(table: TableResult) -> list[tuple[str, Group]]:
-    shown = [(row.spec.label, row.shown) for row in table.rows]
+    shown = [(row.spec.label, row.shown) for row in table.nets]
     return [(label, group) for label, group in shown if group is not None and group.headline is not None]

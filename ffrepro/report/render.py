@@ -111,7 +111,7 @@ def summary(report: Report, results: str) -> str:
 def _runs(report: Report) -> Iterator[tuple[Run, dict[str, str]]]:
     """Each run with its table's name and title, and its row's label where it has one."""
     for view in report.tables:
-        labels = {row.name: row.label for row in view.result.spec.rows}
+        labels = {row.recorded_as: row.label for row in view.result.spec.rows}
         for group in view.result.groups:
             for run in group.runs:
                 label = labels.get(run.record.row, "")
@@ -153,7 +153,8 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
     )
     named = (
-        text.number, text.summary, text.ours, text.paper, text.mark, text.difference, text.interval, text.seeds,
+        text.number, text.summary, text.ours, text.paper, text.mark, text.paper_train, text.our_train,
+        text.difference, text.interval, text.seeds,
         text.kind, text.kinds, text.time, text.memory, text.commit, text.commits, text.device, text.notes,
         text.commands, text.counted, text.metric_label, text.without_paths, text.unit_of, _markdown, _link, _span,
     )  # fmt: skip

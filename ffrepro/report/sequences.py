@@ -27,7 +27,7 @@ class Sample:
 def curves(table: TableResult) -> Picture | None:
     """Perplexity by epoch of all rows that learn, with those that only count as lines across."""
     learning, levels, kinds = [], [], set()
-    for row in table.rows:
+    for row in table.nets:
         group = row.shown
         if group is None or group.headline is None:
             continue
@@ -103,7 +103,7 @@ def _by_value(groups: list[tuple[str, Group]]) -> pd.DataFrame:
 def samples(table: TableResult) -> list[Sample]:
     """Of each row that keeps some, what its net wrote, at each temperature."""
     found = []
-    for row in table.rows:
+    for row in table.nets:
         run = first_with_pictures(row.shown) if row.shown else None
         if run is None or row.shown is None:
             continue

@@ -104,13 +104,32 @@ def ours(row: RowResult) -> str:
 
 
 def paper(row: RowResult) -> str:
-    return number(row.spec.paper)
+    return _given(row.spec.paper)
+
+
+def _given(value: float | None) -> str:
+    """A number of `table.yaml`: where the paper gives whole ones, so do we."""
+    return str(value) if isinstance(value, int) else number(value)
+
+
+def paper_train(row: RowResult) -> str:
+    """The paper's training error with its mark."""
+    marked = f" {_marked(row.spec.train_mark)}" if row.spec.train_mark else ""
+    return f"{_given(row.spec.train)}{marked}"
+
+
+def our_train(row: RowResult) -> str:
+    """Our training error, by the row's own test."""
+    return summary(row.train)
 
 
 def mark(row: RowResult) -> str:
     """How well the paper's number is known; empty where there is none."""
-    recalled = ", recalled" if row.spec.mark == "M" else ""
-    return f"{row.spec.mark}{recalled}" if row.spec.mark else ""
+    return _marked(row.spec.mark) if row.spec.mark else ""
+
+
+def _marked(mark: str) -> str:
+    return f"{mark}, recalled" if mark == "M" else mark
 
 
 def difference(row: RowResult) -> str:
@@ -119,7 +138,7 @@ def difference(row: RowResult) -> str:
 
 def interval(row: RowResult) -> str:
     """The means that count as the paper's; empty where it has no number."""
-    return " to ".join(number(end) for end in row.spec.reproduced or ())
+    return " to ".join(_given(end) for end in row.spec.reproduced or ())
 
 
 def seeds(row: RowResult) -> str:

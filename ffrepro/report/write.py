@@ -14,6 +14,7 @@ from ffrepro.report.ablations import grid, tried
 from ffrepro.report.claims import claims
 from ffrepro.report.compare import compare, group
 from ffrepro.report.load import Run, load_runs
+from ffrepro.report.panels import panels
 from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary
 from ffrepro.table import Table
 
@@ -67,7 +68,7 @@ def assemble(results: Path, specs: list[Table]) -> Report:
         tables.append(
             TableView(
                 result,
-                replace(figures.of_table(result), text=of_text),
+                replace(figures.of_table(result), text=of_text, panels=panels(result, runs)),
                 claims=claims(result),
                 ablations=tuple(grid(spec, one, groups) for one, groups in found),
                 samples=tuple(sequences.samples(result)),

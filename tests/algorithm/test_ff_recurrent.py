@@ -18,7 +18,9 @@ from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
 from ffrepro.goodness import Goodness, MeanOfSquares, MinusSumOfActivities, MinusSumOfSquares, SumOfSquares
+from ffrepro.local_fields import LocalFields
 from ffrepro.schedule import HoldThenLinear
+from tests.test_weights import as_dense, mask_of
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
@@ -35,7 +37,9 @@ HYPERPARAMETERS: dict[str, Any] = {
     "head_learning_rate": 0.1,
     "head_weight_cost": 0.003,
 }
-PIXELS = 40
+DENSE = Mlp((30, 25, 20), 2.0)
+LOCAL = LocalReceptiveFields([(8, 1, 3, 3), (8, 1, 3, 5), (8, 1, 3, 3)], 2.0, 1)  # on colour images
+ARCHITECTURES = pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
 
 
 def make(
@@ -46,15 +50,17 @@ def make(
     **changed: Any,
 ) -> FFRecurrent:
     """A small float64 net on made images that have a class each; its goodness starts near the threshold."""
+    image_shape = (8, 8, 3) if isinstance(architecture, LocalReceptiveFields) else (5, 8)
+    n_pixels = int(np.prod(image_shape))
     generator = torch.Generator().manual_seed(3)
     targets = torch.randint(10, (n,), generator=generator)
-    prototypes = torch.rand(10, PIXELS, generator=generator, dtype=torch.float64)
-    images = (prototypes[targets] + 0.3 * torch.rand(n, PIXELS, generator=generator, dtype=torch.float64)) / 1.3
+    prototypes = torch.rand(10, n_pixels, generator=generator, dtype=torch.float64)
+    images = (prototypes[targets] + 0.3 * torch.rand(n, n_pixels, generator=generator, dtype=torch.float64)) / 1.3
     split = Split(images, targets)
     algorithm = FFRecurrent(**{**HYPERPARAMETERS, **changed})
     algorithm.begin(
         Setting(
-            dataset=Dataset("made", split, None, split, 10, (5, 8), "", stand_in=True),
+            dataset=Dataset("made", split, None, split, 10, image_shape, "", stand_in=True),
             architecture=architecture or Mlp(widths, 2.0),
             goodness=goodness or SumOfSquares(),
             schedule=HoldThenLinear(10),
@@ -71,14 +77,32 @@ def first_minibatch(algorithm: FFRecurrent) -> tuple[Tensor, Tensor]:
     return algorithm.train.inputs[:20], algorithm.train.targets[:20]
 
 
+def learned(algorithm: FFRecurrent) -> list[list[Tensor]]:
+    """Of each layer the weights from below and those from above, as they are kept."""
+    return [[weights.weight for weights in layer.connections.sources] for layer in algorithm.layers]
+
+
 def weights_of(algorithm: FFRecurrent) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each layer the weights from below, those from above, and the biases."""
-    found, n_below = [], PIXELS
+    """Of each layer the weights from below, those from above, each from all of its units, and the biases."""
+    found = []
     for layer in algorithm.layers:
-        weight, bias = layer.connections.weight.numpy(), layer.connections.bias.numpy()
-        found.append((weight[:n_below].copy(), weight[n_below:].copy(), bias.copy()))
-        n_below = len(bias)
+        below, above = (
+            as_dense(weights, weights.weight) if isinstance(weights, LocalFields) else weights.weight.clone()
+            for weights in layer.connections.sources
+        )
+        found.append((below.numpy(), above.numpy(), layer.connections.bias.numpy().copy()))
     return found
+
+
+def masks_of(algorithm: FFRecurrent) -> list[list[np.ndarray]]:
+    """Where in `weights_of` there are weights, from below and from above."""
+    return [
+        [
+            (mask_of(weights) if isinstance(weights, LocalFields) else torch.ones_like(weights.weight)).numpy()
+            for weights in layer.connections.sources
+        ]
+        for layer in algorithm.layers
+    ]
 
 
 def n(a: np.ndarray) -> np.ndarray:
@@ -86,9 +110,11 @@ def n(a: np.ndarray) -> np.ndarray:
 
 
 class InNumpy:
-    """The net and its minibatch, written from the formulas alone."""
+    """The net and its minibatch, written from the formulas alone; `sign` is that of the goodness ±Σ y²."""
 
-    def __init__(self, algorithm: FFRecurrent) -> None:
+    def __init__(self, algorithm: FFRecurrent, sign: int = 1) -> None:
+        self.sign = sign
+        self.masks = masks_of(algorithm)
         self.W, self.T, self.b = (list(parts) for parts in zip(*weights_of(algorithm), strict=True))
         self.m = [np.full(len(b), 0.5) for b in self.b]
         self.vW = [np.zeros_like(w) for w in self.W]
@@ -137,14 +163,15 @@ class InNumpy:
             self.m[k] = 0.9 * self.m[k] + 0.1 * sum(y.sum(0) for y, _, _ in positive[k]) / data
             peer = 0.03 * (self.m[k].mean() - self.m[k])
             gW, gT, gb = np.zeros_like(self.W[k]), np.zeros_like(self.T[k]), np.zeros(width)  # noqa: N806
-            for sign, history in ((1, positive[k]), (-1, negative[k])):
+            for side, history in ((1, positive[k]), (-1, negative[k])):
                 for y, below, above in history:
-                    p = 1 / (1 + np.exp(-sign * ((y**2).sum(1) - width)))  # of being told apart
+                    margin = self.sign * (y**2).sum(1) - self.sign * width
+                    p = 1 / (1 + np.exp(-side * margin))  # of being told apart
                     losses.append(-np.log(p).mean())
-                    d = sign * (1 - p)[:, None] * y + (peer if sign > 0 else 0)
+                    d = side * (1 - p)[:, None] * self.sign * y + (peer if side > 0 else 0)
                     gW, gT, gb = gW + below.T @ d, gT + above.T @ d, gb + d.sum(0)  # noqa: N806
-            self.vW[k] = 0.9 * self.vW[k] + 0.1 * gW / data
-            self.vT[k] = 0.9 * self.vT[k] + 0.1 * gT / data
+            self.vW[k] = 0.9 * self.vW[k] + 0.1 * self.masks[k][0] * gW / data
+            self.vT[k] = 0.9 * self.vT[k] + 0.1 * self.masks[k][1] * gT / data
             self.vb[k] = 0.9 * self.vb[k] + 0.1 * gb / data
             self.W[k] = self.W[k] + gain * 0.01 * (self.vW[k] - 0.001 * self.W[k])
             self.T[k] = self.T[k] + gain * 0.01 * (self.vT[k] - 0.001 * self.T[k])
@@ -153,14 +180,31 @@ class InNumpy:
 
 
 @pytest.mark.parametrize(
-    ("widths", "iterations", "damping"),
-    [((30, 25), 2, 0.3), ((30, 25), 2, 0.7), ((30, 25, 20), 3, 0.3), ((30,), 2, 0.3)],
+    ("architecture", "iterations", "damping"),
+    [
+        (Mlp((30, 25), 2.0), 2, 0.3),
+        (Mlp((30, 25), 2.0), 2, 0.7),
+        (DENSE, 3, 0.3),
+        (Mlp((30,), 2.0), 2, 0.3),
+        (LOCAL, 3, 0.3),
+        (LocalReceptiveFields(LOCAL.layers[:1], 2.0, 1), 2, 0.3),
+    ],
+    ids=["two layers", "damped more", "three layers", "one layer", "local", "one local layer"],
 )
+@pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfSquares()], ids=["high", "low"])
 def test_minibatches_follow_the_formulas(
-    widths: tuple[int, ...], iterations: int, damping: float, monkeypatch: pytest.MonkeyPatch
+    architecture: Architecture, iterations: int, damping: float, goodness: Goodness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    algorithm = make(widths=widths, iterations=iterations, damping=damping, first_tested=1, last_tested=2)
-    reference = InNumpy(algorithm)
+    algorithm = make(
+        goodness,
+        architecture=architecture,
+        iterations=iterations,
+        damping=damping,
+        first_tested=1,
+        last_tested=2,
+    )
+    sign = 1 if isinstance(goodness, SumOfSquares) else -1
+    reference = InNumpy(algorithm, sign)
     first = InNumpy(algorithm)
     draws = np.random.default_rng(0)
     for step in range(5):
@@ -183,16 +227,46 @@ def test_minibatches_follow_the_formulas(
         for mine, other in ((below, first.W[k]), (above, first.T[k]), (bias, first.b[k])):
             assert np.abs(mine - other).max() > 1e-4
         assert np.abs(reference.U[k]).max() > 1e-3
-    assert len(algorithm.softmax.weights) == len(widths)
+    assert len(algorithm.softmax.weights) == len(algorithm.layers) == len(reference.W)
 
 
+@ARCHITECTURES
+def test_a_low_goodness_of_right_labels_is_learned_as_a_high_one_of_wrong_labels(
+    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With -Σ y² everything turns: σ(-Σ y² + θ) is 1 - σ(Σ y² - θ), and so is what moves the weights.
+    changes = []
+    for goodness, right_is_right in ((SumOfSquares(), True), (MinusSumOfSquares(), False), (SumOfSquares(), False)):
+        algorithm = make(goodness, architecture=architecture, peer_normalization=0.0)
+        images, targets = first_minibatch(algorithm)
+        right, wrong = (targets, (targets + 3) % 10) if right_is_right else ((targets + 3) % 10, targets)
+        monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_, wrong=wrong: wrong)
+        before = weights_of(algorithm)
+        algorithm.minibatch(images, right, gain=1.0)
+        after = weights_of(algorithm)
+        changes.append([new - old for pair in zip(after, before, strict=True) for new, old in zip(*pair, strict=True)])
+    for high, low, other in zip(*changes, strict=True):
+        np.testing.assert_allclose(low, high, rtol=0, atol=1e-12)
+        assert np.abs(high - other).max() > 1e-6
+
+
+@ARCHITECTURES
 @pytest.mark.parametrize(
     "goodness",
     [SumOfSquares(), MinusSumOfSquares(), MeanOfSquares(), MinusSumOfActivities()],
     ids=lambda goodness: type(goodness).__name__,
 )
-def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monkeypatch: pytest.MonkeyPatch) -> None:
-    algorithm = make(goodness, peer_normalization=0.0, momentum=0.0, weight_cost=0.0, learning_rate=1.0)
+def test_the_closed_form_is_half_of_what_autograd_finds(
+    goodness: Goodness, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = make(
+        goodness,
+        architecture=architecture,
+        peer_normalization=0.0,
+        momentum=0.0,
+        weight_cost=0.0,
+        learning_rate=1.0,
+    )
     images, targets = first_minibatch(algorithm)
     wrong = (targets + 3) % 10
     monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_: wrong)
@@ -217,23 +291,32 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
     objective.backward()  # type: ignore[no-untyped-call]
 
     algorithm.minibatch(images, targets, gain=1.0)
-    for layer, weight in zip(algorithm.layers, trained, strict=True):
+    for (below, above, _), masks, weight in zip(weights_of(algorithm), masks_of(algorithm), trained, strict=True):
         assert weight.grad is not None
-        torch.testing.assert_close(layer.connections.weight - weight.detach(), 0.5 * weight.grad, rtol=0, atol=1e-10)
-        assert weight.grad.abs().max() > 1e-6
+        change = np.concatenate([below, above]) - weight.detach().numpy()
+        expected = 0.5 * weight.grad.numpy() * np.concatenate(masks)
+        np.testing.assert_allclose(change, expected, rtol=0, atol=1e-10)
+        for part in np.split(expected, [len(below)]):
+            assert np.abs(part).max() > 1e-6
 
 
 # The iterations ------------------------------------------------------------------------------------
 
 
-def activities(algorithm: FFRecurrent, image: np.ndarray, label: np.ndarray, damping: float) -> list[list[np.ndarray]]:
+def activities(
+    weights: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    image: np.ndarray,
+    label: np.ndarray,
+    *,
+    damping: float,
+    iterations: int,
+) -> list[list[np.ndarray]]:
     """Each iteration's new activities of each layer, of one image with one label, from the formulas."""
-    weights = weights_of(algorithm)
     states: list[np.ndarray] = []
     for below, _, bias in weights:
         states.append(np.maximum(0, n(states[-1] if states else image) @ below + bias))
     found = []
-    for _ in range(algorithm.iterations):
+    for _ in range(iterations):
         fresh = []
         for k, (below, above, bias) in enumerate(weights):
             under = n(image if k == 0 else states[k - 1])
@@ -252,14 +335,15 @@ def iterations_of(
     return [ys for ys, _ in algorithm.iterate(images, one_hot(classes, 10).double(), start)]
 
 
+@ARCHITECTURES
 @pytest.mark.parametrize("damping", [0.3, 0.7])
-def test_damping_is_the_share_of_the_old_state(damping: float) -> None:
-    algorithm = make(damping=damping)
+def test_damping_is_the_share_of_the_old_state(damping: float, architecture: Architecture) -> None:
+    algorithm = make(damping=damping, architecture=architecture)
     algorithm.train_epoch(1)
     images, targets = algorithm.train.inputs[:5], algorithm.train.targets[:5]
     run = iterations_of(algorithm, images, targets)
     for row, (image, target) in enumerate(zip(images.numpy(), targets.tolist(), strict=True)):
-        expected = activities(algorithm, image, np.eye(10)[target], damping)
+        expected = activities(weights_of(algorithm), image, np.eye(10)[target], damping=damping, iterations=4)
         assert len(run) == len(expected) == 4
         for ys, zs in zip(run, expected, strict=True):
             for y, z in zip(ys, zs, strict=True):
@@ -309,11 +393,16 @@ def test_all_layers_change_at_once() -> None:
             assert upward == (k > iteration)
 
 
-def test_the_first_states_know_nothing_of_the_weights_from_above() -> None:
-    algorithm, other = make(), make()
-    for layer, n_below in zip(other.layers, (PIXELS, 30, 25), strict=True):
-        layer.connections.weight[n_below:] = 7.0
-    images, _ = first_minibatch(algorithm)
+@ARCHITECTURES
+def test_the_first_states_know_nothing_of_the_weights_from_above(architecture: Architecture) -> None:
+    algorithm, other = make(architecture=architecture), make(architecture=architecture)
+    for layer in other.layers:
+        layer.connections.sources[1].weight.fill_(7.0)
+    images, targets = first_minibatch(algorithm)
+    for mine, theirs in zip(
+        iterations_of(algorithm, images, targets)[0], iterations_of(other, images, targets)[0], strict=True
+    ):
+        assert not torch.equal(mine, theirs)
     for mine, theirs in zip(algorithm.bottom_up(images), other.bottom_up(images), strict=True):
         assert torch.equal(mine, theirs)
     assert torch.equal(algorithm.logits(algorithm.train), other.logits(other.train))
@@ -370,20 +459,23 @@ def test_wrong_labels_are_drawn_from_the_softmax_before_it_learns(monkeypatch: p
 # What a layer learns from, and what it does not ----------------------------------------------------
 
 
-def weights_after_a_minibatch(**thresholds: float) -> list[Tensor]:
+def weights_after_a_minibatch(architecture: Architecture, **thresholds: float) -> list[list[Tensor]]:
     """All layers' weights after one update; `layer_2=…` and the like move that layer's threshold."""
-    algorithm = make()
+    algorithm = make(architecture=architecture)
     for k in range(3):
         algorithm.layers[k].threshold *= thresholds.get(f"layer_{k + 1}", 1.0)
     algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
-    return [layer.connections.weight for layer in algorithm.layers]
+    return learned(algorithm)
 
 
+@ARCHITECTURES
 @pytest.mark.parametrize("moved", [1, 2, 3])
-def test_what_one_layer_wants_reaches_no_other(moved: int) -> None:
-    usual, changed = weights_after_a_minibatch(), weights_after_a_minibatch(**{f"layer_{moved}": 0.5})
+def test_what_one_layer_wants_reaches_no_other(moved: int, architecture: Architecture) -> None:
+    usual = weights_after_a_minibatch(architecture)
+    changed = weights_after_a_minibatch(architecture, **{f"layer_{moved}": 0.5})
     for number, (mine, other) in enumerate(zip(usual, changed, strict=True), start=1):
-        assert torch.equal(mine, other) == (number != moved)
+        for weight, same in zip(mine, other, strict=True):  # from below, from above
+            assert torch.equal(weight, same) == (number != moved)
 
 
 def test_what_the_softmax_wants_reaches_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,8 +487,8 @@ def test_what_the_softmax_wants_reaches_no_layer(monkeypatch: pytest.MonkeyPatch
         algorithm.train_epoch(1)
     for mine, other in zip(usual.softmax.weights, fast.softmax.weights, strict=True):
         assert not torch.equal(mine, other)
-    for layer, same in zip(usual.layers, fast.layers, strict=True):
-        assert torch.equal(layer.connections.weight, same.connections.weight)
+    for mine, other in zip(learned(usual), learned(fast), strict=True):
+        assert all(torch.equal(weight, same) for weight, same in zip(mine, other, strict=True))
 
 
 def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,9 +501,10 @@ def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = make()
     with torch.enable_grad():
         algorithm.train_epoch(1)
-    for layer in algorithm.layers:
-        assert not layer.connections.weight.requires_grad
-        assert layer.connections.weight.grad_fn is None
+    for weights in learned(algorithm):
+        for weight in weights:
+            assert not weight.requires_grad
+            assert weight.grad_fn is None
 
 
 def test_training_separates_right_from_wrong_labels() -> None:
@@ -428,27 +521,37 @@ def test_training_separates_right_from_wrong_labels() -> None:
 # The two tests -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfActivities()], ids=lambda g: type(g).__name__)
+@pytest.mark.parametrize(
+    ("architecture", "goodness", "seed"),
+    [
+        (DENSE, SumOfSquares(), 4),
+        (DENSE, MinusSumOfActivities(), 6),
+        (LOCAL, SumOfSquares(), 5),
+        (LOCAL, MinusSumOfSquares(), 5),
+    ],
+    ids=["mlp, squares", "mlp, minus activities", "local, squares", "local, minus squares"],
+)
 def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
-    goodness: Goodness, monkeypatch: pytest.MonkeyPatch
+    architecture: Architecture, goodness: Goodness, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.ROWS", 70)  # parts that do not divide the images
-    algorithm = make(goodness, iterations=5, first_tested=2, last_tested=3)
+    algorithm = make(goodness, architecture=architecture, iterations=5, first_tested=2, last_tested=3)
     # Not trained, so that rounding cannot grow into another net; but with all that a trained net has.
-    draws = torch.Generator().manual_seed(6)
+    draws = torch.Generator().manual_seed(seed)
     for layer, head in zip(algorithm.layers, algorithm.softmax.weights, strict=True):
         layer.connections.bias.copy_(0.3 * torch.randn(layer.connections.width, generator=draws))
         head.copy_(torch.randn(head.shape, generator=draws))
-    split = algorithm.train.first(50)
+    split, weights = algorithm.train.first(50), weights_of(algorithm)
     table = np.zeros((5, 3, 50, 10))
     logits = np.zeros((50, 10))
     for row, image in enumerate(split.inputs.numpy()):
         for label in range(10):
-            for t, ys in enumerate(activities(algorithm, image, np.eye(10)[label], 0.3)):
+            run = activities(weights, image, np.eye(10)[label], damping=0.3, iterations=5)
+            for t, ys in enumerate(run):
                 for k, y in enumerate(ys):
                     table[t, k, row, label] = goodness(torch.from_numpy(y)[None]).item()
         below = image
-        for (weight, _, bias), head in zip(weights_of(algorithm), algorithm.softmax.weights, strict=True):
+        for (weight, _, bias), head in zip(weights, algorithm.softmax.weights, strict=True):
             below = np.maximum(0, n(below) @ weight + bias)
             logits[row] += n(below) @ head.numpy()
     np.testing.assert_allclose(algorithm.goodness_of_labels(split), table, rtol=0, atol=1e-10)
@@ -472,7 +575,7 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
     }
     assert algorithm.evaluate(split) == pytest.approx(expected)
     assert algorithm.monitor(split) == {"error_softmax": pytest.approx(softmax)}
-    if isinstance(goodness, SumOfSquares):  # with the other, one label wins everywhere
+    if not isinstance(goodness, MinusSumOfActivities):  # where one label wins everywhere
         assert list(expected.values()).count(expected["error"]) == 2  # another choice of iterations would show
 
 
@@ -515,7 +618,28 @@ def test_pictures_have_the_fields_of_the_first_layer_and_goodness_by_layer_and_i
     }
     below, _, _ = weights_of(algorithm)[0]
     np.testing.assert_allclose(pictures["first_layer_fields"][3], below[:, 3].reshape(5, 8), rtol=1e-6)
-    table = algorithm.goodness_of_labels(split).numpy() / np.array([30, 25, 20]).reshape(1, 3, 1, 1)
+    assert_goodness_is_shown(algorithm, split, pictures, (30, 25, 20))
+
+
+def test_pictures_of_a_local_net_have_a_field_of_each_location() -> None:
+    algorithm = make(architecture=LOCAL)
+    algorithm.train_epoch(1)
+    split = algorithm.train.first(30)
+    pictures = algorithm.pictures(split)
+    assert pictures["first_layer_fields"].shape == (64, 3, 3, 3)
+    below = weights_of(algorithm)[0][0].reshape(8, 8, 3, 8, 8, 3)
+    for location in range(64):  # the first unit of each
+        row, column = divmod(location, 8)
+        seen = np.pad(below[..., row, column, 0], ((1, 1), (1, 1), (0, 0)))[row : row + 3, column : column + 3]
+        np.testing.assert_allclose(pictures["first_layer_fields"][location], seen, rtol=1e-6)
+    assert_goodness_is_shown(algorithm, split, pictures, (192, 320, 192))
+
+
+def assert_goodness_is_shown(
+    algorithm: FFRecurrent, split: Split, pictures: dict[str, np.ndarray], widths: tuple[int, ...]
+) -> None:
+    """Of 30 images, the means over the right and the wrong labels."""
+    table = algorithm.goodness_of_labels(split).numpy() / np.array(widths).reshape(1, 3, 1, 1)
     for k in range(3):
         for t in range(4):
             right = [table[t, k, row, target] for row, target in enumerate(split.targets.tolist())]
@@ -536,7 +660,11 @@ def test_pictures_have_the_fields_of_the_first_layer_and_goodness_by_layer_and_i
         ({"iterations": 2}, r"algorithm\.last_tested 3: expected 1 to 2 \(algorithm\.iterations\)"),
         ({"damping": 1.0}, r"algorithm\.damping is 1"),
         ({"damping": -0.1}, r"algorithm\.damping is -0\.1"),
-        ({"architecture": LocalReceptiveFields([[2, 2, 2, 3]], 1.0)}, "algorithm=ff_recurrent .*architecture=mlp"),
+        (
+            {"architecture": LocalReceptiveFields([(6, 1, 3, 3), (4, 1, 3, 3)], 1.0, None)},
+            r"architecture\.layers has \[6, 1, 3, 3\] below \[4, 1, 3, 3\].*grids of one size",
+        ),
+        ({"architecture": LocalReceptiveFields([(8, 1, 5, 3)], 1.0, 1)}, r"architecture\.layers has \[8,1,5,3\]"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -589,8 +717,9 @@ def test_minibatches_are_drawn_anew_or_kept(reshuffle: bool, monkeypatch: pytest
         assert torch.equal(epoch.sum(1).sort().values, algorithm.train.inputs.sum(1).sort().values)
 
 
-def test_a_cut_run_goes_on_as_if_uncut(tmp_path: Path) -> None:
-    uncut, cut, resumed = make(), make(), make()
+@ARCHITECTURES
+def test_a_cut_run_goes_on_as_if_uncut(architecture: Architecture, tmp_path: Path) -> None:
+    uncut, cut, resumed = (make(architecture=architecture, n=200 if architecture is DENSE else 60) for _ in range(3))
     expected = [uncut.train_epoch(epoch) for epoch in (1, 2, 3)]
     cut.train_epoch(1)
     torch.save(cut.state_dict(), tmp_path / "state.pt")
@@ -599,7 +728,8 @@ def test_a_cut_run_goes_on_as_if_uncut(tmp_path: Path) -> None:
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
     for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        assert torch.equal(mine.connections.weight, other.connections.weight)
+        for weights, same in zip(mine.connections.sources, other.connections.sources, strict=True):
+            assert torch.equal(weights.weight, same.weight)
         assert torch.equal(mine.connections.bias, other.connections.bias)
         assert torch.equal(mine.running_mean, other.running_mean)
     assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, uncut.softmax.weights, strict=True))

@@ -25,7 +25,7 @@ from ffrepro.layers import HiddenLayer, Pass, forward
 from ffrepro.schedule import HoldThenLinear
 from tests.algorithm import test_ff_recurrent, test_ff_supervised, test_ff_unsupervised
 from tests.algorithm.test_ngram import LETTERS, split_of
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, tensors
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
@@ -105,7 +105,7 @@ class InNumpy:
     """The net and its updates, written from the formulas alone."""
 
     def __init__(self, algorithm: FFSequence, first_read: int = 0) -> None:
-        self.W = [layer.connections.weight.numpy().copy() for layer in algorithm.layers]
+        self.W = [layer.connections.sources[0].weight.numpy().copy() for layer in algorithm.layers]
         self.b = [np.zeros(W.shape[1]) for W in self.W]
         self.m = [np.full(W.shape[1], 0.5) for W in self.W]
         self.vW = [np.zeros_like(W) for W in self.W]
@@ -166,7 +166,7 @@ class InNumpy:
 
     def assert_same(self, algorithm: FFSequence) -> None:
         for k, layer in enumerate(algorithm.layers):
-            np.testing.assert_allclose(layer.connections.weight, self.W[k], rtol=0, atol=1e-10)
+            np.testing.assert_allclose(layer.connections.sources[0].weight, self.W[k], rtol=0, atol=1e-10)
             np.testing.assert_allclose(layer.connections.bias, self.b[k], rtol=0, atol=1e-10)
             np.testing.assert_allclose(layer.running_mean, self.m[k], rtol=0, atol=1e-10)
             assert layer.threshold.item() == pytest.approx(1.2 * len(self.b[k]))
@@ -177,12 +177,7 @@ class InNumpy:
 
 def hidden_state(algorithm: FFSequence) -> list[Tensor]:
     """Everything that the hidden layers keep."""
-    states = [layer.state_dict() for layer in algorithm.layers]
-    return [
-        value.clone()
-        for state in states
-        for value in [*state["connections"].values(), state["running_mean"], state["threshold"]]
-    ]
+    return [value.clone() for layer in algorithm.layers for value in tensors(layer.state_dict())]
 
 
 def softmax_state(algorithm: FFSequence) -> list[Tensor]:
@@ -554,7 +549,7 @@ def weights_after_a_minibatch(**thresholds: float) -> list[Tensor]:
 
 
 def weights(algorithm: FFSequence) -> list[Tensor]:
-    return [layer.connections.weight.clone() for layer in algorithm.layers]
+    return [layer.connections.sources[0].weight.clone() for layer in algorithm.layers]
 
 
 @pytest.mark.parametrize("moved", [1, 2, 3])

@@ -43,18 +43,23 @@ HYPERPARAMETERS: dict[str, Any] = {
 
 
 def make(
-    goodness: Goodness | None = None, widths: tuple[int, ...] = (30, 25, 20), n: int = 200, **changed: Any
+    goodness: Goodness | None = None,
+    widths: tuple[int, ...] = (30, 25, 20),
+    n: int = 200,
+    image_shape: tuple[int, ...] = (5, 8),
+    **changed: Any,
 ) -> FFSupervised:
     """A small float64 net on made images that have a class each."""
+    n_pixels = int(np.prod(image_shape))
     generator = torch.Generator().manual_seed(3)
     targets = torch.randint(10, (n,), generator=generator)
-    prototypes = torch.rand(10, 40, generator=generator, dtype=torch.float64)
-    images = (prototypes[targets] + 0.3 * torch.rand(n, 40, generator=generator, dtype=torch.float64)) / 1.3
+    prototypes = torch.rand(10, n_pixels, generator=generator, dtype=torch.float64)
+    images = (prototypes[targets] + 0.3 * torch.rand(n, n_pixels, generator=generator, dtype=torch.float64)) / 1.3
     split = Split(images, targets)
     algorithm = FFSupervised(**{**HYPERPARAMETERS, **changed})
     algorithm.begin(
         Setting(
-            dataset=Dataset("made", split, None, split, 10, (5, 8), "", stand_in=True),
+            dataset=Dataset("made", split, None, split, 10, image_shape, "", stand_in=True),
             architecture=Mlp(widths, 1.0),
             goodness=goodness or SumOfSquares(),
             schedule=HoldThenLinear(10),
@@ -124,7 +129,7 @@ class InNumpy:
 
 def test_minibatches_follow_the_released_code(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = make()
-    reference = InNumpy([layer.connections.weight.numpy() for layer in algorithm.layers])
+    reference = InNumpy([layer.connections.sources[0].weight.numpy() for layer in algorithm.layers])
     draws = np.random.default_rng(0)
     for step in range(5):
         part = slice(20 * step, 20 * step + 20)
@@ -137,7 +142,7 @@ def test_minibatches_follow_the_released_code(monkeypatch: pytest.MonkeyPatch) -
         algorithm.minibatch(images, targets, gain=0.7)
         reference.minibatch(images.numpy(), targets.numpy(), wrong, gain=0.7)
     for k, layer in enumerate(algorithm.layers):
-        np.testing.assert_allclose(layer.connections.weight, reference.W[k], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(layer.connections.sources[0].weight, reference.W[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(layer.connections.bias, reference.b[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(algorithm.layers[k].running_mean, reference.m[k], rtol=0, atol=1e-10)
     for k in range(2):
@@ -149,7 +154,7 @@ def test_wrong_labels_are_drawn_from_the_softmax_of_the_old_heads(monkeypatch: p
     algorithm = make()
     algorithm.train_epoch(1)
     images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
-    reference = InNumpy([layer.connections.weight.numpy() for layer in algorithm.layers])
+    reference = InNumpy([layer.connections.sources[0].weight.numpy() for layer in algorithm.layers])
     reference.b = [layer.connections.bias.numpy().copy() for layer in algorithm.layers]
     reference.U = [head.numpy().copy() for head in algorithm.softmax.weights]
     seen = []
@@ -174,7 +179,7 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
     wrong = (targets + 3) % 10
     monkeypatch.setattr("ffrepro.algorithm.ff_supervised.sample_wrong_label", lambda *_: wrong)
 
-    weights = [layer.connections.weight.clone().requires_grad_() for layer in algorithm.layers]
+    weights = [layer.connections.sources[0].weight.clone().requires_grad_() for layer in algorithm.layers]
     objective = torch.zeros((), dtype=torch.float64)
     for label, sign in ((targets, 1.0), (wrong, -1.0)):
         below = embed_label(images, one_hot(label, 10))
@@ -186,11 +191,11 @@ def test_the_closed_form_is_half_of_what_autograd_finds(goodness: Goodness, monk
             below = activities
     objective.backward()  # type: ignore[no-untyped-call]
 
-    before = [layer.connections.weight.clone() for layer in algorithm.layers]
+    before = [layer.connections.sources[0].weight.clone() for layer in algorithm.layers]
     algorithm.minibatch(images, targets, gain=1.0)
     for layer, old, weight in zip(algorithm.layers, before, weights, strict=True):
         assert weight.grad is not None
-        torch.testing.assert_close(layer.connections.weight - old, 0.5 * weight.grad, rtol=0, atol=1e-10)
+        torch.testing.assert_close(layer.connections.sources[0].weight - old, 0.5 * weight.grad, rtol=0, atol=1e-10)
         assert weight.grad.abs().max() > 1e-6
 
 
@@ -203,7 +208,7 @@ def weights_after_a_minibatch(**thresholds: float) -> list[torch.Tensor]:
     for k in range(3):
         algorithm.layers[k].threshold *= thresholds.get(f"layer_{k + 1}", 1.0)
     algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
-    return [layer.connections.weight for layer in algorithm.layers]
+    return [layer.connections.sources[0].weight for layer in algorithm.layers]
 
 
 @pytest.mark.parametrize("moved", [1, 2, 3])
@@ -219,7 +224,7 @@ def test_what_the_softmax_wants_reaches_no_layer() -> None:
         algorithm.train_epoch(1)
     assert not torch.equal(usual.softmax.weights[0], fast.softmax.weights[0])
     for mine, other in zip(usual.layers, fast.layers, strict=True):
-        assert torch.equal(mine.connections.weight, other.connections.weight)
+        assert torch.equal(mine.connections.sources[0].weight, other.connections.sources[0].weight)
 
 
 def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +238,8 @@ def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.enable_grad():
         algorithm.train_epoch(1)
     for layer in algorithm.layers:
-        assert not layer.connections.weight.requires_grad
-        assert layer.connections.weight.grad_fn is None
+        assert not layer.connections.sources[0].weight.requires_grad
+        assert layer.connections.sources[0].weight.grad_fn is None
 
 
 # Slips seen in other implementations ---------------------------------------------------------------
@@ -267,10 +272,10 @@ def test_the_peer_term_has_its_full_strength_in_a_wide_layer_and_revives_dead_un
     # As the gradient of a mean of squares over 1000 units it would be 500 times weaker, over a batch still more.
     algorithm = make(widths=(1000, 20), weight_cost=0.0)
     layer = algorithm.layers[0]
-    layer.connections.weight[:, 7] = -1.0  # images are not negative: this unit is dead
-    layer.connections.weight[:, 8:] *= 0.01  # the others barely live, so that their means stay about 0
-    layer.connections.weight[:, :7] = 1.0
-    before = layer.connections.weight.clone()
+    layer.connections.sources[0].weight[:, 7] = -1.0  # images are not negative: this unit is dead
+    layer.connections.sources[0].weight[:, 8:] *= 0.01  # the others barely live, so that their means stay about 0
+    layer.connections.sources[0].weight[:, :7] = 1.0
+    before = layer.connections.sources[0].weight.clone()
     images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
     algorithm.minibatch(images, targets, gain=1.0)
 
@@ -283,7 +288,7 @@ def test_the_peer_term_has_its_full_strength_in_a_wide_layer_and_revives_dead_un
     assert pull > 5e-4
     # The learning rate times 1 - μ, and no further factor.
     assert layer.connections.bias[7].item() == pytest.approx(0.01 * 0.1 * pull.item(), rel=1e-9)
-    change = layer.connections.weight[:, 7] - before[:, 7]
+    change = layer.connections.sources[0].weight[:, 7] - before[:, 7]
     torch.testing.assert_close(change, 0.001 * pull * below.mean(0), rtol=1e-9, atol=1e-15)
 
 
@@ -301,10 +306,10 @@ def test_the_softmax_weights_are_trained_and_learn() -> None:
 def test_every_layer_learns_from_the_first_minibatch() -> None:
     # Where activities are cut from their own weights, nothing trains.
     algorithm = make(weight_cost=0.0, peer_normalization=0.0)
-    before = [layer.connections.weight.clone() for layer in algorithm.layers]
+    before = [layer.connections.sources[0].weight.clone() for layer in algorithm.layers]
     algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
     for layer, old in zip(algorithm.layers, before, strict=True):
-        changed = (layer.connections.weight != old).double().mean()
+        changed = (layer.connections.sources[0].weight != old).double().mean()
         assert changed > 0.5
         assert layer.connections.bias.abs().max() > 0
 
@@ -374,7 +379,7 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
             below, found = torch.cat([label.double(), image[10:]]), []
             for layer in algorithm.layers:
                 below = below / below.square().mean().sqrt()
-                below = (below @ layer.connections.weight + layer.connections.bias).relu()
+                below = (below @ layer.connections.sources[0].weight + layer.connections.bias).relu()
                 found.append(below)
             return found
 
@@ -411,7 +416,7 @@ def test_pictures_are_over_the_threshold_and_part_right_from_wrong() -> None:
     pictures = algorithm.pictures(split)
     assert pictures["first_layer_fields"].shape == (30, 5, 8)
     np.testing.assert_allclose(
-        pictures["first_layer_fields"][3], algorithm.layers[0].connections.weight[:, 3].view(5, 8), rtol=1e-6
+        pictures["first_layer_fields"][3], algorithm.layers[0].connections.sources[0].weight[:, 3].view(5, 8), rtol=1e-6
     )
     assert pictures["goodness_right"].shape == (3, 30)
     assert pictures["goodness_wrong"].shape == (3, 270)
@@ -489,7 +494,7 @@ def test_a_cut_run_goes_on_as_if_uncut(negative_labels: str, tmp_path: Path) -> 
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
     for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        assert torch.equal(mine.connections.weight, other.connections.weight)
+        assert torch.equal(mine.connections.sources[0].weight, other.connections.sources[0].weight)
     assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, uncut.softmax.weights, strict=True))
     assert all(torch.equal(a.threshold, b.threshold) for a, b in zip(resumed.layers, uncut.layers, strict=True))
 

@@ -13,14 +13,15 @@ from ffrepro.algorithm.ff_unsupervised import FFUnsupervised
 from ffrepro.architecture import Architecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
-from ffrepro.connections import LocalFields
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
 from ffrepro.goodness import SumOfSquares
 from ffrepro.layers import HiddenLayer
+from ffrepro.local_fields import LocalFields
 from ffrepro.negatives import hybrid_images
 from ffrepro.schedule import HoldThenLinear
-from tests.test_connections import as_dense
+from tests.conftest import tensors
+from tests.test_weights import as_dense, mask_of
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
@@ -38,14 +39,18 @@ HYPERPARAMETERS: dict[str, Any] = {
     "first_layer_counts": False,
 }
 DENSE = Mlp((30, 25, 20), 1.0)
-LOCAL = LocalReceptiveFields([(3, 2, 3, 6), (2, 1, 2, 8), (1, 1, 2, 20)], 1.0)
-ARCHITECTURES = pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
+LOCAL = LocalReceptiveFields([(3, 2, 3, 6), (2, 1, 2, 8), (1, 1, 2, 20)], 1.0, None)
+CUT = LocalReceptiveFields([(6, 1, 3, 3), (6, 1, 3, 2), (6, 1, 3, 2)], 1.0, 1)  # on colour images
+ARCHITECTURES = pytest.mark.parametrize(
+    "architecture", [DENSE, LOCAL, CUT], ids=["mlp", "local_receptive_fields", "cut off"]
+)
+IMAGE_SHAPES: dict[Architecture, tuple[int, ...]] = {DENSE: (5, 8), LOCAL: (7, 7), CUT: (6, 6, 3)}
 
 
 def make(architecture: Architecture = DENSE, *, n: int = 200, epochs: int = 10, **changed: Any) -> FFUnsupervised:
     """A small float64 net on made images that have a class each."""
-    image_shape = (7, 7) if isinstance(architecture, LocalReceptiveFields) else (5, 8)
-    n_pixels = image_shape[0] * image_shape[1]
+    image_shape = IMAGE_SHAPES.get(architecture, (5, 8))
+    n_pixels = int(np.prod(image_shape))
     generator = torch.Generator().manual_seed(3)
     targets = torch.randint(10, (n,), generator=generator)
     prototypes = torch.rand(10, n_pixels, generator=generator, dtype=torch.float64)
@@ -69,11 +74,10 @@ def make(architecture: Architecture = DENSE, *, n: int = 200, epochs: int = 10, 
 
 def weights_of(layer: HiddenLayer) -> tuple[np.ndarray, np.ndarray]:
     """A layer's weights as a matrix from all units below, and where in it there are any."""
-    connections = layer.connections
-    if isinstance(connections, LocalFields):
-        one = torch.ones_like(connections.weight)
-        return as_dense(connections, connections.weight).numpy(), as_dense(connections, one).numpy()
-    return connections.weight.numpy().copy(), np.ones_like(connections.weight.numpy())
+    (weights,) = layer.connections.sources
+    if isinstance(weights, LocalFields):
+        return as_dense(weights, weights.weight).numpy(), mask_of(weights).numpy()
+    return weights.weight.numpy().copy(), np.ones_like(weights.weight.numpy())
 
 
 def n(a: np.ndarray) -> np.ndarray:
@@ -212,11 +216,7 @@ def test_a_hybrid_needs_another_image() -> None:
 
 def layer_state(algorithm: FFUnsupervised) -> list[Tensor]:
     """All that the layers have learned."""
-    return [
-        value
-        for layer in algorithm.layers
-        for value in (*layer.connections.state_dict().values(), layer.running_mean, layer.threshold)
-    ]
+    return [value for layer in algorithm.layers for value in tensors(layer.state_dict())]
 
 
 def same(first: list[Tensor], second: list[Tensor]) -> bool:
@@ -248,7 +248,7 @@ def test_what_one_layer_wants_reaches_no_other() -> None:
         if moved is not None:
             algorithm.layers[moved].threshold *= 0.5
         algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
-        return [layer.connections.weight for layer in algorithm.layers]
+        return [layer.connections.sources[0].weight for layer in algorithm.layers]
 
     usual = weights_after_a_minibatch(None)
     for moved in range(3):
@@ -320,11 +320,12 @@ def test_the_errors_are_what_a_loop_over_images_finds(
     names |= {(0, 2): "error_softmax_layers_1_to_3", (1, 2): "error_softmax_layers_2_to_3"}
     counted = (0, 2) if first_layer_counts else (1, 2)
     wrong = dict.fromkeys({counted, *names}, 0)
+    learned = [(weights_of(layer)[0], layer.connections.bias.numpy()) for layer in algorithm.layers]
     for image, target in zip(split.inputs.numpy(), split.targets.tolist(), strict=True):
         below, read = image, []
-        for layer in algorithm.layers:
+        for weight, bias in learned:
             below = below / np.sqrt((below**2).mean())
-            below = np.maximum(0, below @ weights_of(layer)[0] + layer.connections.bias.numpy())
+            below = np.maximum(0, below @ weight + bias)
             read.append(below / np.sqrt((below**2).mean()))
         for first, last in wrong:
             weights = algorithm.readouts[first, last].weights
@@ -357,7 +358,7 @@ def test_the_test_does_not_read_the_labels() -> None:
         assert torch.equal(mine, other)
 
 
-@ARCHITECTURES
+@pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
 def test_training_tells_images_from_hybrids_and_classes_from_each_other(architecture: Architecture) -> None:
     algorithm = make(architecture, n=400, epochs=8, learning_rate=0.06)
     assert algorithm.evaluate(algorithm.train)["error"] > 80  # the softmax starts at 0: no class is preferred
@@ -380,8 +381,8 @@ def test_pictures_are_fields_hybrids_and_goodness_over_the_threshold(architectur
     for n_images in (50, 10):
         pictures = algorithm.pictures(algorithm.train.first(n_images))
         assert set(pictures) == {"first_layer_fields", "hybrid_images", "goodness_positive", "goodness_negative"}
-        local = isinstance(architecture, LocalReceptiveFields)
-        assert pictures["first_layer_fields"].shape == ((54, 3, 3) if local else (30, 5, 8))
+        shape = {DENSE: (30, 5, 8), LOCAL: (54, 3, 3), CUT: (64, 3, 3, 3)}[architecture]
+        assert pictures["first_layer_fields"].shape == shape
         assert pictures["hybrid_images"].shape[1:] == image_shape
         assert (len(pictures["hybrid_images"]) < n_images) == (n_images == 50)  # some of many, all of few
         assert pictures["goodness_positive"].shape == pictures["goodness_negative"].shape == (3, n_images)

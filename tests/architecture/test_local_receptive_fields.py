@@ -1,11 +1,16 @@
-"""Nets with local receptive fields: their shapes, where their weights start, and which do not fit."""
+"""Nets with local receptive fields: their shapes, where their weights start, what sees what, and which do not fit."""
+
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
-from ffrepro.connections import LocalFields
+from ffrepro.connections import Connections
 from ffrepro.errors import UserError
+from ffrepro.local_fields import LocalFields
+from ffrepro.weights import Dense
 
 PAPER = [(4, 6, 10, 128), (3, 1, 2, 220), (2, 1, 2, 512)]
 
@@ -14,23 +19,42 @@ def build(
     layers: list[tuple[int, ...]],
     init_gain: float = 1.0,
     *,
-    input_shape: tuple[int, int] = (28, 28),
+    padding: int | None = None,
+    input_shape: tuple[int, ...] = (28, 28),
     seed: int = 0,
     products: torch.dtype = torch.float32,
     state: torch.dtype = torch.float32,
-) -> list[LocalFields]:
-    return LocalReceptiveFields(layers, init_gain).build(
-        input_shape, torch.Generator().manual_seed(seed), device=torch.device("cpu"), products=products, state=state
+    top: int | None = None,
+) -> list[Connections]:
+    return LocalReceptiveFields(layers, init_gain, padding).build(
+        input_shape,
+        torch.Generator().manual_seed(seed),
+        device=torch.device("cpu"),
+        products=products,
+        state=state,
+        top=top,
     )
+
+
+def local(layer: Connections, source: int = 0) -> LocalFields:
+    """What a layer sees below, or above."""
+    weights = layer.sources[source]
+    assert isinstance(weights, LocalFields)
+    return weights
+
+
+def only(layer: Connections) -> LocalFields:
+    assert len(layer.sources) == 1
+    return local(layer)
 
 
 def test_the_papers_net_has_its_widths_and_about_2000_units_a_layer() -> None:
     layers = build(PAPER)
     shapes = [(16, 100, 128), (9, 512, 220), (4, 880, 512)]
-    assert [tuple(layer.weight.shape) for layer in layers] == shapes
-    assert LocalReceptiveFields(PAPER, 1.0).shapes((28, 28)) == shapes
+    assert [tuple(only(layer).weight.shape) for layer in layers] == shapes
+    assert LocalReceptiveFields(PAPER, 1.0, None).shapes((28, 28)) == shapes
     assert [layer.width for layer in layers] == [2048, 1980, 2048]
-    assert [layer.below for layer in layers] == [(28, 28, 1), (4, 4, 128), (3, 3, 220)]
+    assert [only(layer).source for layer in layers] == [(28, 28, 1), (4, 4, 128), (3, 3, 220)]
     assert all(torch.equal(layer.bias, torch.zeros(layer.width)) for layer in layers)
     below = torch.rand(3, 784, generator=torch.Generator().manual_seed(1))
     for layer in layers:
@@ -42,51 +66,60 @@ def test_the_papers_net_has_its_widths_and_about_2000_units_a_layer() -> None:
 def test_weights_are_drawn_by_the_number_of_units_in_a_field() -> None:
     # By the number of all units below, the first would be 1/28; by that of channels, 1/sqrt(128).
     for layer, fan_in in zip(build(PAPER), (100, 4 * 128, 4 * 220), strict=True):
-        assert layer.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.01)
-        assert layer.weight.mean().abs().item() < 5 * (fan_in * layer.weight.numel()) ** -0.5
-        for location in layer.weight:  # each alike, and each its own
+        weights = only(layer).by_location()
+        assert weights.std().item() == pytest.approx(fan_in**-0.5, rel=0.01)
+        assert weights.mean().abs().item() < 5 * (fan_in * weights.numel()) ** -0.5
+        for location in weights:  # each alike, and each its own
             assert location.std().item() == pytest.approx(fan_in**-0.5, rel=0.03)
-        assert len({location[0, 0].item() for location in layer.weight}) == len(layer.weight)
+        assert len({location[0, 0].item() for location in weights}) == len(weights)
 
 
 def test_the_gain_is_one_of_variance() -> None:
-    torch.testing.assert_close(build(PAPER, 2.0)[1].weight, 2**0.5 * build(PAPER, 1.0)[1].weight)
+    torch.testing.assert_close(only(build(PAPER, 2.0)[1]).weight, 2**0.5 * only(build(PAPER, 1.0)[1]).weight)
+    for mine, other in zip(build(CUT, 2.0, **ON_9, top=5), build(CUT, 1.0, **ON_9, top=5), strict=True):
+        for weights, others in zip(mine.sources, other.sources, strict=True):
+            torch.testing.assert_close(weights.weight, 2**0.5 * others.weight)
 
 
 def test_a_seed_gives_one_net() -> None:
     for mine, same, other in zip(build(PAPER), build(PAPER), build(PAPER, seed=1), strict=True):
-        assert torch.equal(mine.weight, same.weight)
-        assert not torch.equal(mine.weight, other.weight)
+        assert torch.equal(only(mine).weight, only(same).weight)
+        assert not torch.equal(only(mine).weight, only(other).weight)
 
 
 def test_weights_are_kept_in_the_precision_asked_for() -> None:
-    net = [(3, 2, 3, 6), (2, 1, 2, 8)]
-    wide = build(net, input_shape=(7, 7), state=torch.float64)
-    assert {layer.weight.dtype for layer in wide} == {layer.bias.dtype for layer in wide} == {torch.float64}
-    narrow = build(net, input_shape=(7, 7), products=torch.bfloat16)
-    assert {layer.weight.dtype for layer in narrow} == {torch.float32}
+    wide = build(CUT, **ON_9, top=5, state=torch.float64)
+    narrow = build(CUT, **ON_9, top=5, products=torch.bfloat16)
     for mine, other in zip(wide, narrow, strict=True):
-        assert torch.equal(mine.weight.float(), other.weight)
+        assert mine.bias.dtype == torch.float64
+        for weights, others in zip(mine.sources, other.sources, strict=True):
+            assert weights.weight.dtype == torch.float64
+            assert others.weight.dtype == torch.float32
+            assert torch.equal(weights.weight.float(), others.weight)
 
 
 @pytest.mark.parametrize(
-    ("layers", "input_shape", "named"),
+    ("layers", "input_shape", "padding", "named"),
     [
-        ([(4, 6, 9, 128)], (28, 28), r"\[4,6,9,128\], whose fields cover 27 × 27 of the 28 × 28"),
-        ([(4, 6, 11, 128)], (28, 28), r"\[4,6,11,128\], whose fields cover 29 × 29 of the 28 × 28"),
-        ([(4, 6, 10, 128), (3, 2, 2, 220)], (28, 28), r"\[3,2,2,220\], whose fields cover 6 × 6 of the 4 × 4"),
-        ([*PAPER[:2], (1, 1, 2, 5)], (28, 28), r"\[1,1,2,5\], whose fields cover 2 × 2 of the 3 × 3"),
-        (PAPER, (28, 30), r"\[4,6,10,128\], whose fields cover 28 × 28 of the 28 × 30"),
-        (PAPER, (30, 28), r"\[4,6,10,128\], whose fields cover 28 × 28 of the 30 × 28"),
+        ([(4, 6, 9, 128)], (28, 28), None, r"\[4,6,9,128\], whose fields cover 27 × 27 of the 28 × 28"),
+        ([(4, 6, 11, 128)], (28, 28), None, r"\[4,6,11,128\], whose fields cover 29 × 29 of the 28 × 28"),
+        ([(4, 6, 10, 128), (3, 2, 2, 220)], (28, 28), None, r"\[3,2,2,220\], whose fields cover 6 × 6 of the 4 × 4"),
+        ([*PAPER[:2], (1, 1, 2, 5)], (28, 28), None, r"\[1,1,2,5\], whose fields cover 2 × 2 of the 3 × 3"),
+        (PAPER, (28, 30), None, r"\[4,6,10,128\], whose fields cover 28 × 28 of the 28 × 30"),
+        (PAPER, (30, 28), 0, r"\[4,6,10,128\], whose fields cover 28 × 28 of the 30 × 28"),
+        ([(9, 1, 3, 4)], (9, 9), None, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 9 × 9"),
+        ([(9, 1, 3, 4)], (9, 9, 3), 2, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 13 × 13"),
+        ([(9, 1, 3, 4), (9, 1, 5, 4)], (9, 9), 1, r"\[9,1,5,4\], whose fields cover 13 × 13 of the 11 × 11"),
+        ([(9, 1, 3, 4)], (9, 8, 3), 1, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 11 × 10"),
     ],
 )
 def test_a_layer_that_does_not_fit_is_named(
-    layers: list[tuple[int, ...]], input_shape: tuple[int, int], named: str
+    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int | None, named: str
 ) -> None:
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        build(layers, input_shape=input_shape)
+        build(layers, input_shape=input_shape, padding=padding)
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        LocalReceptiveFields(layers, 1.0).shapes(input_shape)
+        LocalReceptiveFields(layers, 1.0, padding).shapes(input_shape)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +134,181 @@ def test_a_layer_that_does_not_fit_is_named(
 )
 def test_impossible_layers_are_named(layers: list[tuple[int, ...]], named: str) -> None:
     with pytest.raises(UserError, match=rf"architecture\.layers {named}"):
-        LocalReceptiveFields(layers, 1.0)
+        LocalReceptiveFields(layers, 1.0, None)
+
+
+@pytest.mark.parametrize("padding", [-1, -5])
+def test_a_negative_padding_is_named(padding: int) -> None:
+    with pytest.raises(UserError, match=rf"architecture\.padding is {padding}"):
+        LocalReceptiveFields(PAPER, 1.0, padding)
+
+
+# Fields that are cut off at the edges --------------------------------------------------------------
+
+CUT = [(9, 1, 5, 3), (9, 1, 5, 4), (9, 1, 5, 2)]
+ON_9: dict[str, Any] = {"input_shape": (9, 9, 3), "padding": 2}
+
+
+def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> None:
+    layers = build(CUT, **ON_9)
+    assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
+    assert [only(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
+    assert [tuple(only(layer).by_location().shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
+    assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
+
+
+def test_no_padding_is_padding_by_no_place() -> None:
+    for mine, other in zip(build(PAPER, padding=0), build(PAPER, padding=None), strict=True):
+        assert torch.equal(only(mine).weight, only(other).weight)
+
+
+@pytest.mark.parametrize("side", [6, 8])
+def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [(side, 1, 3, 4), (side, 1, 3, 2), (side // 2, 2, 4, 5), (side // 2, 1, 3, 40)]
+    architecture = LocalReceptiveFields(layers, 1.0, 1)
+    shape = (side, side, 3)
+    tiled = build(layers, padding=1, input_shape=shape)
+    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in tiled]
+    assert len(only(tiled[0]).weight) < side**2
+    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._TILE_UNITS", 1)
+    single = build(layers, padding=1, input_shape=shape)
+    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in single]
+    assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
+    maps = torch.rand(5, side * side * 3, generator=torch.Generator().manual_seed(1))
+    for mine, other in zip(tiled, single, strict=True):
+        assert torch.equal(only(mine).by_location(), only(other).by_location())
+        torch.testing.assert_close(mine(maps), other(maps))
+        maps = other(maps)
+
+
+def places_seen(side: int, field: int) -> list[int]:
+    """Of each location of a square grid, the places of its field that are not beyond the edges."""
+    reach = field // 2
+    along = [min(place + reach, side - 1) - max(place - reach, 0) + 1 for place in range(side)]
+    return [row * column for row in along for column in along]
+
+
+def assert_drawn_by(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
+    """Each location's weights (locations, seen, channels), where `below` says there are any, are of 1 / `fan_in`."""
+    for location, number, visible in zip(weights, fan_in, below, strict=True):
+        drawn = location[visible]
+        assert drawn.std().item() * number**0.5 == pytest.approx(1.0, abs=4 * (2 * drawn.numel()) ** -0.5)
+        assert not location[~visible].any()
+
+
+@pytest.mark.parametrize("top", [None, 60])
+def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top: int | None) -> None:
+    # With field² places everywhere a corner's would be 2/3 of that, and without those above 1.4 times as much.
+    layers = build([(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top=top)
+    seen = places_seen(4, 3)
+    assert (seen[0], seen[1], seen[5]) == (4, 6, 9)
+    first_sees = [places * (30 + (50 if top else 0)) for places in seen]
+    second_sees = [places * 40 + (top or 0) for places in seen]
+    inside = torch.zeros(16, 3, 3, dtype=torch.bool)
+    for location in range(16):
+        for y in range(3):
+            for x in range(3):
+                inside[location, y, x] = 0 <= location // 4 + y - 1 < 4 and 0 <= location % 4 + x - 1 < 4
+
+    def of(channels: int) -> Tensor:
+        return inside.flatten(1).repeat_interleave(channels, dim=1)
+
+    first, second = layers
+    assert_drawn_by(local(first).by_location(), first_sees, of(30))
+    assert_drawn_by(local(second).by_location(), second_sees, of(40))
+    if top is not None:
+        assert_drawn_by(local(first, 1).by_location(), first_sees, of(50))
+        label = second.sources[1].weight.view(top, 16, 50).transpose(0, 1)
+        assert_drawn_by(label, second_sees, torch.ones(16, top, dtype=torch.bool))
+
+
+# Layers that see the one above them ----------------------------------------------------------------
+
+
+def test_with_units_on_top_every_layer_sees_the_map_above_it_and_the_highest_sees_them() -> None:
+    layers = build(CUT, **ON_9, top=5)
+    assert [[type(weights) for weights in layer.sources] for layer in layers] == [
+        [LocalFields, LocalFields],
+        [LocalFields, LocalFields],
+        [LocalFields, Dense],
+    ]
+    assert [local(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
+    assert [local(layer, 1).source for layer in layers[:2]] == [(9, 9, 4), (9, 9, 2)]
+    assert tuple(layers[2].sources[1].weight.shape) == (5, 81 * 2)
+    for layer, width in zip(layers, (81 * 3, 81 * 4, 81 * 2), strict=True):
+        assert {weights.width for weights in layer.sources} == {layer.width} == {width}
+
+
+@pytest.mark.parametrize(
+    ("grid", "stride", "field", "input_side", "padding"),
+    [
+        (7, 1, 1, 7, 0),
+        (7, 1, 3, 7, 1),
+        (7, 1, 5, 7, 2),
+        (8, 1, 3, 8, 1),
+        (8, 1, 5, 8, 2),
+        (7, 1, 5, 9, 1),
+        (5, 2, 7, 13, 1),
+    ],
+)
+def test_a_unit_is_driven_from_above_by_the_field_around_its_own_place(
+    grid: int, stride: int, field: int, input_side: int, padding: int
+) -> None:
+    # The field above is as wide as the one below and around the unit's place, however the one below lies.
+    higher = 2 * padding + 1
+    layers = build(
+        [(grid, stride, field, 3), (grid, 1, higher, 2), (grid, 1, higher, 4)],
+        input_shape=(input_side, input_side, 3),
+        padding=padding,
+        top=5,
+        state=torch.float64,
+        products=torch.float64,
+    )
+    for layer, below, above, side in zip(layers[:2], (3, 2), (2, 4), (field, higher), strict=True):
+        reach = side // 2
+        weights = local(layer, 1)
+        by_location = weights.by_location()
+        nothing = torch.zeros(layer.width, dtype=torch.float64)
+        one_each = torch.eye(grid * grid * above, dtype=torch.float64)  # one unit above after the other
+        driven = weights.product(one_each, nothing).view(grid, grid, above, grid, grid, below)
+        for row in range(grid):
+            for column in range(grid):
+                near = torch.zeros(grid, grid, dtype=torch.bool)
+                near[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = True
+                for channel in range(above):
+                    drive = driven[row, column, channel]
+                    assert torch.equal(drive != 0, near.unsqueeze(2).expand(grid, grid, below))
+                    for y, x in near.nonzero().tolist():
+                        place = (row - y + reach) * side + column - x + reach
+                        expected = by_location[y * grid + x, place * above + channel]
+                        assert torch.equal(drive[y, x], expected)
+
+
+def test_the_units_on_top_drive_every_unit_of_the_highest_layer() -> None:
+    highest = build(CUT, **ON_9, top=5)[2]
+    driven = highest.sources[1].product(torch.eye(5), torch.zeros(highest.width))
+    assert torch.equal(driven, highest.sources[1].weight)
+    assert (driven != 0).all()
+    assert len(driven.unique()) == driven.numel()  # each its own weight
+
+
+def test_one_layer_sees_the_units_on_top_alone() -> None:
+    (layer,) = build([(9, 1, 4, 3)], input_shape=(10, 10), padding=1, top=5)  # also with fields of an even side
+    assert [type(weights) for weights in layer.sources] == [LocalFields, Dense]
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "padding", "named"),
+    [
+        ([(5, 1, 3, 2), (3, 1, 3, 4)], (7, 7), None, r"\[5, 1, 3, 2\] below \[3, 1, 3, 4\]"),
+        ([(6, 1, 3, 2), (6, 1, 3, 2), (4, 1, 5, 4)], (6, 6, 3), 1, r"\[6, 1, 3, 2\] below \[4, 1, 5, 4\]"),
+        ([(9, 1, 4, 2), (9, 1, 3, 4)], (10, 10), 1, r"\[9, 1, 4, 2\] below \[9, 1, 3, 4\]"),
+    ],
+    ids=["other grids", "other grids on top", "an even field"],
+)
+def test_layers_that_cannot_see_the_map_above_them_are_named(
+    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int | None, named: str
+) -> None:
+    assert len(build(layers, input_shape=input_shape, padding=padding)) == len(layers)  # without top they can be
+    with pytest.raises(UserError, match=r"architecture\.layers has " + named + ".*one size and fields of an odd side"):
+        build(layers, input_shape=input_shape, padding=padding, top=10)

@@ -62,7 +62,7 @@ class NoNetwork:
 @pytest.fixture(autouse=True)
 def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root of its own, an empty place named by the user, no network."""
-    for module in ("ffrepro.dataset", "ffrepro.dataset.mnist"):
+    for module in ("ffrepro.dataset", "ffrepro.dataset.downloaded"):
         monkeypatch.setattr(f"{module}.from_root", lambda path: tmp_path / "root" / path)
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
     NoNetwork.asked = []
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_named_with_both_hashes(
         Mnist(name="mnist", validation=0).load(CPU)
     text = str(caught.value)
     assert str(path) in text
-    assert f"expected SHA-256 {expected}" in text
+    assert f"expected sha256 {expected}" in text
     assert f"found {hashlib.sha256(path.read_bytes()).hexdigest()}" in text
     assert not isinstance(caught.value, DataNotFoundError)  # no stand-in for damaged data
 
@@ -192,7 +192,7 @@ def test_the_data_sets_hash_depends_on_every_file(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
 def test_the_real_files_are_read_where_they_are(name: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "from_root", from_root)
+    monkeypatch.setattr("ffrepro.dataset.downloaded.from_root", from_root)
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any(all((root / folder / "raw" / file).is_file() for file in FILES) for root in data_roots()):
         pytest.skip(f"{name} is not on this machine")

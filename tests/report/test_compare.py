@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +7,9 @@ import pytest
 
 from ffrepro.record import Record
 from ffrepro.report import text
-from ffrepro.report.compare import RowResult, by_epoch, compare, group, judged, summarize
+from ffrepro.report.compare import RowResult, Summary, by_epoch, compare, group, judged, summarize
 from ffrepro.report.load import Run
+from ffrepro.table import Row
 from tests.report.made import made_record, made_table
 
 
@@ -155,6 +157,32 @@ def test_counts_of_verdicts_and_records_of_no_row() -> None:
 
     assert result.counts == {"incomplete": 1, "not run": 6}
     assert [one.runs[0].record.row for one in result.strays] == ["removed_row"]
+
+
+def test_two_tests_of_the_same_nets_are_two_rows_of_one_group_of_runs() -> None:
+    first = Row(
+        "net", "A net", "table9/net", 1.36, "S", (1.32, 1.40), train=0.9, train_mark="M",
+        test="every label", metric="test_error_goodness",
+    )  # fmt: skip
+    second = replace(first, name="net_softmax", test="softmax", metric="test_error_softmax", record="net")
+    recorded = [run(made_record("net", seed, 1.30 + seed / 10)) for seed in range(3)]
+    for one in recorded:
+        one.record.metrics["train_error_softmax"] = 0.5
+    result = compare(replace(made_table(), rows=[first, second]), recorded)
+    goodness, softmax = result.rows
+    assert (first.title, second.title) == ("A net; every label", "A net; softmax")
+    assert goodness.shown is not None
+    assert goodness.shown.headline == Summary(3, pytest.approx(1.40), pytest.approx(0.1))
+    assert goodness.train == Summary(3, pytest.approx(0.90), pytest.approx(0.1))
+    assert softmax.shown is not None
+    assert softmax.shown.headline == Summary(3, pytest.approx(1.60), pytest.approx(0.1))
+    assert softmax.train == Summary(3, 0.5, 0.0)
+    assert [row.verdict for row in result.rows] == ["reproduced", "worse"]
+    assert result.has_training_numbers
+    assert result.nets == (goodness,)
+    assert len(result.groups) == 1  # each run is listed once
+    assert result.strays == ()
+    assert not compare(made_table(), []).has_training_numbers
 
 
 def test_groups_without_a_table_take_the_metric_that_is_there() -> None:

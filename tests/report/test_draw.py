@@ -1,6 +1,8 @@
+import io
 import re
 from dataclasses import astuple
 
+import matplotlib.image
 import numpy as np
 
 from ffrepro.report import draw
@@ -31,7 +33,24 @@ def test_fields_are_drawn_with_what_lies_between_them_left_open() -> None:
     png = draw.fields(weights)
 
     assert png.startswith(b"\x89PNG")
-    # Two fields side by side, two rows, a line around each; every pixel twice as large.
-    assert draw.images_size(weights) == (2 * (2 * 6 + 1), 2 * (2 * 5 + 1))
-    assert int.from_bytes(png[16:20]) == 26
-    assert int.from_bytes(png[20:24]) == 22
+    # Two fields side by side, two rows, a line around each; every pixel as large as 466 pixels have room for.
+    assert draw.images_size(weights) == (35 * (2 * 6 + 1), 35 * (2 * 5 + 1))
+    assert int.from_bytes(png[16:20]) == 455
+    assert int.from_bytes(png[20:24]) == 385
+
+
+def test_64_images_of_mnist_are_drawn_twice_as_large_as_they_are() -> None:
+    assert draw.images_size(np.zeros((64, 28, 28), np.uint8)) == (466, 466)
+    assert draw.images_size(np.zeros((900, 28, 28), np.uint8)) == (871, 871)
+
+
+def test_fields_in_colour_keep_their_colours() -> None:
+    weights = np.full((1, 2, 2, 3), 128, np.uint8)
+    weights[0, 0, 0] = 255, 128, 1
+
+    png = matplotlib.image.imread(io.BytesIO(draw.fields(weights)))
+
+    assert draw.images_size(weights) == (116 * 4, 116 * 4) == png.shape[:2][::-1]
+    np.testing.assert_allclose(png[120, 120] * 255, [255, 128, 1, 255], atol=0.5)
+    np.testing.assert_allclose(png[240, 240] * 255, [128, 128, 128, 255], atol=0.5)
+    assert png[0, 0, 3] == 0

@@ -1,0 +1,63 @@
+"""Errors by epoch of several procedures in one figure, on training data and on data held out of it."""
+
+import pandas as pd
+
+from ffrepro.record import changed
+from ffrepro.report import draw, text
+from ffrepro.report.compare import Group, RowResult, TableResult, group
+from ffrepro.report.figures import Picture, svg
+from ffrepro.report.load import Run
+from ffrepro.table import Panel
+
+_HELD_OUT = ("validation_error", "validation_error_softmax")
+
+
+def panels(table: TableResult, runs: list[Run]) -> list[Picture]:
+    """The table's panels of which something was run; `runs` may be any."""
+    return [
+        picture
+        for number, panel in enumerate(table.spec.panels, start=1)
+        if (picture := _panel(f"{table.spec.name}-epochs-{number}", panel, table, runs)) is not None
+    ]
+
+
+def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Picture | None:
+    rows = {row.spec.name: row for row in table.rows}
+    found = [(rows[row], one) for row in panel.rows if (one := _held_out(rows[row], panel, runs)) is not None]
+    curves = [
+        draw.Epochs(row.spec.label, one.history.get("running_error"), held_out)
+        for row, one in found
+        if (held_out := _curve(one)) is not None
+    ]
+    if not curves:
+        return None
+    kinds = sorted({text.kind(one) for _, one in found} - {""})
+    seeds = sorted({len(one.counted) for _, one in found})
+    of_seeds = text.counted(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    return svg(
+        name,
+        draw.epochs(curves, ", ".join(kinds)),
+        title=panel.label,
+        caption=". ".join([f"Mean of {of_seeds}, trained with {panel.held_out}", *kinds]) + ".",
+        alt=f"Errors by epoch, {panel.label}. " + "; ".join(map(_said, curves)) + ".",
+    )
+
+
+def _held_out(row: RowResult, panel: Panel, runs: list[Run]) -> Group | None:
+    """The row's runs that differ from it in what was held out alone."""
+    preset = f"experiment={row.spec.experiment}"
+    own = [run for run in runs if preset in run.record.overrides and changed(run.record.overrides) == [panel.held_out]]
+    groups = [one for found in group(own).values() for one in found]
+    return groups[0] if groups else None
+
+
+def _curve(one: Group) -> pd.DataFrame | None:
+    return next((one.history[name] for name in _HELD_OUT if name in one.history), None)
+
+
+def _said(curve: draw.Epochs) -> str:
+    train = "" if curve.train is None else f"{text.number(curve.train['mean'].iloc[-1])} % on training batches and "
+    last = curve.held_out
+    return (
+        f"{curve.label}: {train}{text.number(last['mean'].iloc[-1])} % on held-out images after epoch {last.index[-1]}"
+    )

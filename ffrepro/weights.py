@@ -1,0 +1,110 @@
+"""The weights from a source, a layer or the input, to the units of a layer.
+
+Each kind drives activities, and takes a step of its own momentum up a gradient that is an outer product; no autograd.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ffrepro.optimizer.momentum import momentum_step
+
+
+class Weights(Protocol):
+    """What connections are made of."""
+
+    weight: Tensor
+
+    @property
+    def fan_in(self) -> int:
+        """How many units the source has."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """How many units they feed."""
+        ...
+
+    def product(self, source: Tensor, onto: Tensor) -> Tensor:
+        """What `source` (B, fan_in) drives, added to `onto` (width,) or (B, width): a new tensor (B, width)."""
+        ...
+
+    def learn(
+        self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
+    ) -> None:
+        """Climb: v ← `momentum` v + `share` G, then W ← W + `rate` (v - `weight_cost` W), with G = sourceᵀ · delta.
+
+        `source` is (R, fan_in) and `delta` (R, width), what each row asks of the activities.
+        """
+        ...
+
+    def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
+        """The weights of `n` units as images (n, height, width), in colour (n, height, width, 3), of an image below."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Learning:
+    """Weights with their velocities, and a copy rounded for the forward products."""
+
+    def __init__(self, weight: Tensor, products: torch.dtype) -> None:
+        self.weight = weight
+        self.velocity = torch.zeros_like(weight)
+        self.rounded = weight if products == weight.dtype else weight.to(products)
+
+    def learn(
+        self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
+    ) -> None:
+        self._add_gradient(source, delta, momentum, share)
+        momentum_step(self.weight, self.velocity, rate, weight_cost)
+        if self.rounded is not self.weight:
+            self.rounded.copy_(self.weight)
+
+    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
+        """Velocity ← momentum · velocity + share · sourceᵀ · delta."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": self.weight, "velocity": self.velocity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.weight.copy_(state["weight"])
+        self.velocity.copy_(state["velocity"])
+        if self.rounded is not self.weight:
+            self.rounded.copy_(self.weight)
+
+
+class Dense(Learning):
+    """Every unit sees all units of the source.
+
+    Args:
+        weight: (fan_in, width), kept and updated in its own precision (fp32).
+        products: precision of the forward matrix products; where it is not `weight`'s, a rounded copy is kept.
+    """
+
+    @property
+    def fan_in(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.weight.shape[1]
+
+    def product(self, source: Tensor, onto: Tensor) -> Tensor:
+        if self.rounded is self.weight:
+            return torch.addmm(onto, source, self.weight)
+        return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
+
+    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
+        if self.weight.is_cuda and self.rounded is not self.weight:
+            gradient = source.to(self.rounded.dtype).t() @ delta.to(self.rounded.dtype)
+            self.velocity.mul_(momentum).add_(gradient, alpha=share)
+        else:
+            self.velocity.addmm_(source.t(), delta, beta=momentum, alpha=share)
+
+    def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
+        return self.weight[:, :n].t().reshape(-1, *input_shape)
