@@ -1,0 +1,57 @@
+"""Global maps: what a whole network does to angles, from what each of its activations does.
+
+Sources: DKS, sections 5 and 6; TAT, sections 3 and 4.
+
+Convolutions and sums whose weights' squares add up to 1 leave the maps to the activations: in a chain local maps are
+composed, and a shortcut mixes the cosine before the branch with the one after it. A map C with C(1) = 1 that is convex
+and increasing on [0, 1] stays above the diagonal there, so that of all subnetworks the whole one has the largest C(0).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Chain:
+    """`activations` one after the other."""
+
+    activations: int
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """w² of the cosine before the branch, 1 - w² of that after its `activations`; w is `weight`."""
+
+    activations: int
+    weight: float
+
+
+Network = Sequence[Chain | Shortcut]
+
+
+def cosine(network: Network, local: Callable[[Tensor], Tensor], c: Tensor) -> Tensor:
+    """The global C map of inputs' cosines `c` of any shape, where `local` is each activation's."""
+    for part in network:
+        before = c
+        for _ in range(part.activations):
+            c = local(c)
+        if isinstance(part, Shortcut):
+            c = part.weight**2 * before + (1 - part.weight**2) * c
+    return c
+
+
+def slope(network: Network, local: float) -> float:
+    """C'(1) of the network, where `local` is each activation's."""
+    found = 1.0
+    for part in network:
+        branch = local**part.activations
+        found *= branch if isinstance(part, Chain) else part.weight**2 + (1 - part.weight**2) * branch
+    return found
+
+
+def curvature(network: Network, local: float) -> float:
+    """C''(1) of the network, where `local` is each activation's and all have slope 1 there."""
+    share = (1.0 if isinstance(part, Chain) else 1 - part.weight**2 for part in network)
+    return local * sum(part.activations * of_it for part, of_it in zip(network, share, strict=True))

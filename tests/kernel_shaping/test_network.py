@@ -1,0 +1,55 @@
+"""Global maps against compositions by hand and numerical derivatives."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ffrepro.kernel_shaping.maps import c_map, leaky_relu_c
+from ffrepro.kernel_shaping.network import Chain, Shortcut, cosine, curvature, slope
+
+NETWORK = [Chain(1), Shortcut(2, 0.5), Shortcut(3, 0.8), Chain(2)]
+
+
+def relu_c(c: Tensor) -> Tensor:
+    return leaky_relu_c(c, 0.0)
+
+
+def test_cosines_go_through_chains_and_around_branches() -> None:
+    c = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    first = relu_c(c)
+    second = 0.25 * first + 0.75 * relu_c(relu_c(first))
+    third = 0.64 * second + 0.36 * relu_c(relu_c(relu_c(second)))
+    torch.testing.assert_close(cosine(NETWORK, relu_c, c), relu_c(relu_c(third)), rtol=0, atol=1e-15)
+
+
+def test_a_shortcut_of_weight_1_is_the_identity_and_one_of_weight_0_a_chain() -> None:
+    c = torch.linspace(0, 1, 5, dtype=torch.float64)
+    assert torch.equal(cosine([Shortcut(7, 1.0)], relu_c, c), c)
+    assert torch.equal(cosine([Shortcut(7, 0.0)], relu_c, c), cosine([Chain(7)], relu_c, c))
+    assert slope([Shortcut(7, 1.0)], 1.3) == 1
+    assert curvature([Shortcut(7, 1.0)], 0.2) == 0
+
+
+def test_slope_and_curvature_are_derivatives_at_1() -> None:
+    for local_slope, local_curvature in ((1.0, 0.2), (1.3, 0.0)):
+
+        def local(c: Tensor, first: float = local_slope, second: float = local_curvature) -> Tensor:
+            return 1 + first * (c - 1) + second * (c - 1) ** 2 / 2
+
+        one = torch.ones((), dtype=torch.float64, requires_grad=True)
+        (first,) = torch.autograd.grad(cosine(NETWORK, local, one), one, create_graph=True)
+        assert slope(NETWORK, local_slope) == pytest.approx(first.item(), rel=1e-12)
+        if local_slope == 1:
+            (second,) = torch.autograd.grad(first, one)
+            assert curvature(NETWORK, local_curvature) == pytest.approx(second.item(), rel=1e-12)
+
+
+def test_the_whole_network_has_the_largest_cosine_of_its_subnetworks() -> None:
+    for local in (relu_c, lambda c: c_map(torch.nn.functional.softplus, c)):
+        zero = torch.zeros((), dtype=torch.float64)
+        whole = cosine(NETWORK, local, zero)
+        for first in range(len(NETWORK)):
+            for last in range(first + 1, len(NETWORK) + 1):
+                assert cosine(NETWORK[first:last], local, zero) <= whole
+        for part in NETWORK:  # and branches alone
+            assert cosine([Chain(part.activations)], local, zero) <= whole
