@@ -11,7 +11,7 @@ BIN := .venv/bin
 REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
 INSTALLED := .venv/.installed
 
-.PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 report readme test check format benchmark data clean
+.PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 reproduce-table4 report readme test check format benchmark data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,10 @@ reproduce-table2: $(INSTALLED)  ## run the rows of Table 2 (CIFAR-10) and write 
 
 reproduce-table3: table = table3
 reproduce-table3: $(INSTALLED)  ## run the rows of Table 3 (the next character) and write the report
+	$(REPRODUCE)
+
+reproduce-table4: table = table4
+reproduce-table4: $(INSTALLED)  ## run the rows of Table 4 (TAT, Imagenette) and write the report
 	$(REPRODUCE)
 
 report: $(INSTALLED)  ## write the report anew from the records

@@ -31,11 +31,14 @@ def layered(
     return work
 
 
-def masked(maps: int, device: torch.device, dtype: torch.dtype, minibatches: int) -> Callable[[], object]:
+def masked(
+    maps: int, learned: float, device: torch.device, dtype: torch.dtype, minibatches: int
+) -> Callable[[], object]:
     """What a recurrent net of maps of local fields has to compute, by dense matrices with masked weights.
 
     A bottom-up pass, and in both phases each iteration's products from below and above, but that from the image, which
-    is computed once; then a gradient of each matrix over all iterations, masked, and the update.
+    is computed once; then a gradient of each matrix over all iterations, masked, and the update. `learned` is the share
+    of the data that the net itself learns from: what is told apart already is left out of its gradients.
     """
     n_matrices = 2 * maps - 1  # from the image, and up and down between neighbours
     rows = 2 * BATCH
@@ -44,7 +47,7 @@ def masked(maps: int, device: torch.device, dtype: torch.dtype, minibatches: int
     velocities = [torch.zeros_like(weight) for weight in weights]
     rounded = [weight.to(dtype) for weight in weights]
     below = torch.ones(rows, _MAP, device=device, dtype=dtype)
-    learned_from = torch.ones(rows * _ITERATIONS, _MAP, device=device, dtype=dtype)
+    learned_from = torch.ones(round(learned * rows * _ITERATIONS), _MAP, device=device, dtype=dtype)
 
     def work() -> None:
         for _ in range(minibatches):

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import hydra
 import torch
 from omegaconf import DictConfig
 
@@ -44,7 +43,7 @@ def measure(device_name: str, precision: str) -> Speed:
 
 def seconds(config: DictConfig, speed: Speed) -> float:
     """About how long the run of a composed `config` takes, from start to record."""
-    algorithm: type[Algorithm] = hydra.utils.get_class(config.algorithm._target_)
+    algorithm: Algorithm = build(config.algorithm)
     architecture: Architecture = build(config.architecture)
     source: Source = build(config.dataset)
     trained, tested = source.sizes

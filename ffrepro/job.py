@@ -114,7 +114,7 @@ def prepare(config: DictConfig) -> Job:
     choices = {
         str(group): str(name)
         for group, name in HydraConfig.get().runtime.choices.items()
-        if str(group).split("@")[0] in (*GROUPS, "optimizer")
+        if str(group).split("@")[0] in (*GROUPS, "optimizer", "activation")
     }
     values = plain(config)
     table, row = _table_and_row(config, values, choices, overrides, dataset.sha256)

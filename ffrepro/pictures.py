@@ -28,7 +28,8 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             scaled = values / np.where(largest > 0, largest, 1)
             kept[name] = np.round(128 + 127 * scaled).astype(np.uint8)
         elif name.endswith("images"):
-            kept[name] = np.round(255 * values).astype(np.uint8)
+            # Pixels that were standardised reach beyond 0 and 1.
+            kept[name] = np.round(255 * values.clip(0, 1)).astype(np.uint8)
         elif name.startswith("goodness"):
             edges = np.linspace(*_HISTOGRAM_RANGE, _HISTOGRAM_BINS + 1)
             magnitudes = np.abs(values)

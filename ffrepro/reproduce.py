@@ -25,8 +25,8 @@ from ffrepro.tracking import duration
 _BUDGETS = ("smoke", "quick", "paper", "auto")
 _EXPLAINED = {
     "smoke": "does it run at all? One short epoch; the errors mean nothing",
-    "quick": "a tenth of the paper's epochs, at most ten: a preview, no reproduction",
-    "paper": "the paper's epochs",
+    "quick": "a tenth of the full epochs, at most ten: a preview, no reproduction",
+    "paper": "the full epochs: the paper's, where it gives them",
 }
 
 console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -1,5 +1,6 @@
 """What is trained when: the factor on the learning rates by epoch, and the minibatches of an epoch."""
 
+import math
 from typing import Protocol
 
 import torch
@@ -13,8 +14,8 @@ class Schedule(Protocol):
 
     epochs: int
 
-    def gain(self, epoch: int) -> float:
-        """The factor on the learning rates in `epoch` (1 to `epochs`)."""
+    def gain(self, epoch: float) -> float:
+        """The factor on the learning rates in `epoch` (1 to `epochs`); a fraction is inside an epoch."""
         ...
 
 
@@ -24,10 +25,26 @@ class HoldThenLinear:
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
-    def gain(self, epoch: int) -> float:
+    def gain(self, epoch: float) -> float:
         if 2 * epoch <= self.epochs:
             return 1.0
         return (1 + 2 * (self.epochs - epoch)) / self.epochs
+
+
+class WarmUpThenCosine:
+    """From 0 to 1 in a line during the first `warm_up` of the training, then along half a cosine to 0 at `epochs`."""
+
+    def __init__(self, epochs: int, warm_up: float) -> None:
+        if not 0 <= warm_up < 1:
+            raise UserError(f"schedule.warm_up is {warm_up}: expected a share of the epochs, 0 to less than 1.")
+        self.epochs = epochs
+        self.warm_up = warm_up
+
+    def gain(self, epoch: float) -> float:
+        done = epoch / self.epochs
+        if done < self.warm_up:
+            return done / self.warm_up
+        return 0.5 + 0.5 * math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))
 
 
 def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:

@@ -14,9 +14,10 @@ from ffrepro.paths import EXPERIMENTS
 class Row:
     """One row: its preset, the paper's number and the interval of means that count as the same.
 
-    These are None where the paper has no number, and there is nothing to compare but the table's claims. `seeds` are
-    the row's own where the table's make no sense, as for what is counted and not drawn. `train` is the paper's training
-    error, with a mark of its own.
+    These are None where the paper has no number, and there is nothing to compare but the table's claims; the interval
+    alone is None where the paper's number is of other data, and only the shape of the table can be compared. `seeds`
+    are the row's own where the table's make no sense, as for what is counted and not drawn. `train` is the paper's
+    training error, with a mark of its own.
 
     Where a net is tested in two ways, each is a row: `test` says which, `metric` is its own, and the second has the
     records of the first, which `record` names.
@@ -64,12 +65,14 @@ class Claim:
     """What the paper says of two rows, the first beside the second, where it gives no numbers.
 
     `says`: the first is `lower` than the second, or they are `alike`; `nothing` where the project asks, not the paper.
+    Of errors in percent, the first is `within` so many `points` of the second, or `worse` by so many at least.
     """
 
     text: str
     rows: tuple[str, str]
-    says: Literal["lower", "alike", "nothing"]
+    says: Literal["lower", "alike", "nothing", "within", "worse"]
     mark: str | None = None
+    points: float | None = None
 
 
 @dataclass(frozen=True)

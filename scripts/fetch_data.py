@@ -1,4 +1,4 @@
-"""Find or download the data sets, and check them: python scripts/fetch_data.py [mnist fashion_mnist cifar10 aesop]."""
+"""Find or download the data sets, and check them: python scripts/fetch_data.py [mnist fashion_mnist …]."""
 
 import sys
 
@@ -10,7 +10,7 @@ from ffrepro.dataset import Source
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 
-_ALL = ["mnist", "fashion_mnist", "cifar10", "aesop"]
+_ALL = ["mnist", "fashion_mnist", "cifar10", "imagenette", "aesop"]
 
 
 def main() -> int:

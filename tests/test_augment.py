@@ -1,15 +1,19 @@
-"""Shifted images against a loop over pixels; where `ff_supervised` shifts, and where not."""
+"""Shifted images and crops against loops over pixels; where `ff_supervised` shifts, and where not."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import interpolate, one_hot
+from torchvision.transforms.functional import center_crop
 
-from ffrepro.augment import jittered
+from ffrepro.augment import centre_crops, jittered, random_resized_crops
 from ffrepro.errors import UserError
 from ffrepro.layers import forward
 from tests.algorithm.test_ff_supervised import make
@@ -113,6 +117,169 @@ def test_a_generator_repeats_its_shifts() -> None:
     first = jittered(images, (4, 5), 2, drawn)
     assert torch.equal(first, jittered(images, (4, 5), 2, generator(7)))
     assert not torch.equal(first, jittered(images, (4, 5), 2, drawn))  # anew each time
+
+
+# Crops ---------------------------------------------------------------------------------------------
+
+
+def boxes(n: int, height: int, width: int, drawn: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Left, top, width, height and whether it is mirrored of `n` crops: seen from outside.
+
+    An image whose pixels say where they are is cropped to 4 × 4: those in the middle tell where the crop is.
+    """
+    y, x = torch.meshgrid(torch.arange(height).double() + 0.5, torch.arange(width).double() + 0.5, indexing="ij")
+    image = torch.stack([x, y, x], 2).view(1, -1).expand(n, -1)
+    crops = random_resized_crops(image, (height, width, 3), 4, drawn).view(n, 4, 4, 3)
+    step, middle = crops[:, 1, 2, 0] - crops[:, 1, 1, 0], crops[:, 1, 1:3, 0].mean(1)
+    step_down, middle_down = crops[:, 2, 1, 1] - crops[:, 1, 1, 1], crops[:, 1:3, 1, 1].mean(1)
+    crop_width, crop_height = 4 * step.abs(), 4 * step_down
+    return middle - crop_width / 2, middle_down - crop_height / 2, crop_width, crop_height, step < 0
+
+
+def interpolated(image: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The colours of `image` (height, width, channels) at a point between its pixels' centres, which are at halves."""
+    height, width, _ = image.shape
+    x, y = min(max(x - 0.5, 0.0), width - 1.0), min(max(y - 0.5, 0.0), height - 1.0)
+    left, top = min(int(x), width - 2), min(int(y), height - 2)
+    right_share, low_share = x - left, y - top
+    upper = (1 - right_share) * image[top, left] + right_share * image[top, left + 1]
+    lower = (1 - right_share) * image[top + 1, left] + right_share * image[top + 1, left + 1]
+    return (1 - low_share) * upper + low_share * lower
+
+
+@pytest.fixture
+def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Draw the same for all images: shares between 0 and 1."""
+
+    def fixed(area: float, across: float, down: float, mirrored: float) -> None:
+        # Half: a crop as wide as high.
+        shares = torch.tensor([area, 0.5, across, down, mirrored])
+        monkeypatch.setattr(torch, "rand", lambda n, b, _, dtype, **__: shares.to(dtype).view(n, 1, 1).expand(n, b, 1))
+
+    return fixed
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (12, 17, 3), (19, 13, 3), (15, 16)])
+@pytest.mark.parametrize("size", [5, 12, 30])
+def test_a_crop_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, ...], size: int) -> None:
+    height, width, n = *shape[:2], 12
+    images = torch.rand(n, math.prod(shape), generator=generator(1), dtype=torch.float64)
+    before = images.clone()
+    crops = random_resized_crops(images, shape, size, generator(2))
+    assert torch.equal(images, before)
+    assert crops.dtype == images.dtype
+    crops_at = torch.stack(boxes(n, height, width, generator(2)), 1).tolist()
+    for image, crop, box in zip(images.numpy(), crops.numpy(), crops_at, strict=True):
+        left, top, crop_width, crop_height, mirrored = box
+        pixels, expected = image.reshape(height, width, -1), []
+        for row in range(size):
+            for column in range(size):
+                place = size - 1 - column if mirrored else column
+                x, y = left + (place + 0.5) * crop_width / size, top + (row + 0.5) * crop_height / size
+                expected.append(interpolated(pixels, x, y))
+        np.testing.assert_allclose(crop, np.concatenate(expected), rtol=0, atol=1e-10)
+
+
+def test_areas_aspects_places_and_sides_are_drawn_as_they_should_be() -> None:
+    n = 20_000
+    left, top, width, height, mirrored = boxes(n, 16, 16, generator())
+    area, aspect = width * height / 256, width / height
+    assert area.min() > 0.08 - 1e-9
+    assert area.max() < 1 + 1e-9
+    assert aspect.min() > 3 / 4 - 1e-9
+    assert aspect.max() < 4 / 3 + 1e-9
+    assert min(left.min(), top.min()) > -1e-9
+    assert max((left + width).max(), (top + height).max()) < 16 + 1e-9
+    # Nothing is cut of a crop with less than three quarters of the area.
+    whole = area < 0.75
+    uniforms = [
+        (area[whole] - 0.08) / (0.75 - 0.08),
+        (aspect[whole].log() / math.log(4 / 3) + 1) / 2,
+        left[whole] / (16 - width[whole]),
+        top[whole] / (16 - height[whole]),
+    ]
+    for uniform in uniforms:
+        assert kstest(uniform.numpy(), "uniform").pvalue > 0.001
+    together = torch.corrcoef(torch.stack([*uniforms, mirrored[whole].double()]))
+    assert (together - torch.eye(5)).abs().max() < 0.03
+    assert mirrored.double().mean().item() == pytest.approx(1 / 2, abs=0.015)
+    # The docstring's figures.
+    cut = torch.maximum(width, height) > 16 - 1e-9
+    assert cut.double().mean().item() == pytest.approx(1 / 7, abs=0.01)
+    assert area.mean().item() == pytest.approx(0.54, abs=0.01)
+
+
+def test_a_crop_that_is_too_long_is_cut_at_that_side_alone() -> None:
+    left, top, width, height, _ = boxes(5000, 10, 30, generator())
+    high = height > 10 - 1e-9
+    assert 0.3 < high.double().mean() < 0.9
+    assert top[high].abs().max() < 1e-9
+    assert width.max() > 4 / 3 * 10  # no aspect was kept
+    assert (left + width).max() < 30 + 1e-9
+
+
+@pytest.mark.parametrize("size", [6, 16, 40])
+def test_the_whole_image_is_what_interpolate_makes_of_it(size: int, draw: Callable[..., None]) -> None:
+    images = torch.rand(4, 16 * 16 * 3, generator=generator(), dtype=torch.float64)
+    expected = interpolate(
+        images.view(4, 16, 16, 3).permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False
+    ).permute(0, 2, 3, 1)
+    draw(area=1, across=0.3, down=0.8, mirrored=0.9)
+    crops = random_resized_crops(images, (16, 16, 3), size, generator()).view(4, size, size, 3)
+    torch.testing.assert_close(crops, expected, rtol=0, atol=1e-12)
+    draw(area=1, across=0.3, down=0.8, mirrored=0.1)
+    crops = random_resized_crops(images, (16, 16, 3), size, generator()).view(4, size, size, 3)
+    torch.testing.assert_close(crops, expected.flip(2), rtol=0, atol=1e-12)
+
+
+def test_a_crop_of_the_asked_size_is_these_pixels(draw: Callable[..., None]) -> None:
+    images = torch.rand(4, 16, 16, 3, generator=generator())
+    draw(area=(1 / 4 - 0.08) / 0.92, across=1, down=0.25, mirrored=0.9)
+    crops = random_resized_crops(images.view(4, -1), (16, 16, 3), 8, generator())
+    torch.testing.assert_close(crops.view(4, 8, 8, 3), images[:, 2:10, 8:], rtol=0, atol=1e-5)
+
+
+def test_equal_pixels_stay_and_colours_are_not_mixed() -> None:
+    colours = torch.rand(50, 3, generator=generator())
+    crops = random_resized_crops(colours.repeat(1, 14 * 20), (14, 20, 3), 9, generator(1))
+    torch.testing.assert_close(crops, colours.repeat(1, 81), rtol=0, atol=1e-6)
+    images = torch.rand(50, 14 * 20, 3, generator=generator())
+    crops = random_resized_crops(images.view(50, -1), (14, 20, 3), 9, generator(1)).view(50, 81, 3)
+    for colour in range(3):
+        grey = random_resized_crops(images[..., colour].contiguous(), (14, 20), 9, generator(1))
+        torch.testing.assert_close(crops[..., colour], grey, rtol=0, atol=1e-6)
+
+
+def test_a_generator_repeats_its_crops_and_each_image_has_its_own() -> None:
+    images = torch.rand(1, 10 * 10 * 3, generator=generator()).repeat(40, 1)
+    everywhere, drawn = torch.get_rng_state(), generator(7)
+    first = random_resized_crops(images, (10, 10, 3), 8, drawn)
+    assert torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, generator(7)))
+    assert not torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, drawn))  # anew each time
+    assert torch.pdist(first).min() > 0.1
+    assert torch.equal(torch.get_rng_state(), everywhere)
+
+
+def test_autocast_does_not_round_crops() -> None:
+    images = torch.rand(10, 80 * 80 * 3, generator=generator())
+    expected = random_resized_crops(images, (80, 80, 3), 64, generator(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        crops = random_resized_crops(images, (80, 80, 3), 64, generator(1))
+    assert torch.equal(crops, expected)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((80, 80, 3), 64), ((9, 12, 3), 4), ((12, 9), 8), ((8, 8, 3), 8)])
+def test_a_crop_in_the_centre_is_torchvisions(shape: tuple[int, ...], size: int) -> None:
+    images = torch.rand(3, math.prod(shape), generator=generator())
+    crops = centre_crops(images, shape, size)
+    pixels = images.view(3, *shape[:2], -1).permute(0, 3, 1, 2)
+    assert torch.equal(crops, center_crop(pixels, [size, size]).permute(0, 2, 3, 1).reshape(3, -1))
+
+
+@pytest.mark.parametrize("shape", [(8, 7, 3), (7, 8, 3)])
+def test_a_crop_in_the_centre_is_no_larger_than_the_image(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="crops of 8 × 8 pixels are larger than the images, "):
+        centre_crops(torch.zeros(3, 168), shape, 8)
 
 
 # In `ff_supervised` --------------------------------------------------------------------------------

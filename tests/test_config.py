@@ -1,7 +1,9 @@
 """Everything in conf/ composes, names what there is in the code, and gives it exactly what it takes."""
 
+import copy
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,21 @@ OPTIONS = sorted(
 
 
 def compose(*overrides: str) -> DictConfig:
+    return copy.deepcopy(_composed(*overrides))
+
+
+@cache
+def _composed(*overrides: str) -> DictConfig:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("config", overrides=list(overrides))
 
 
 def choosing(group: str, name: str) -> list[str]:
-    """The command line that chooses an option; optimizers are a part of backprop."""
+    """The command line that chooses an option; optimizers are a part of backprop, activations of deep nets."""
     if group == "optimizer":
         return ["algorithm=bp", f"optimizer@algorithm.optimizer={name}"]
+    if group == "activation":
+        return ["architecture=vanilla_resnet", f"activation@architecture.activation={name}"]
     return [f"{group}={name}"]
 
 

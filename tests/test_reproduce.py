@@ -136,3 +136,17 @@ def test_the_estimate_is_the_arithmetic_over_the_speed() -> None:
     step = 3 * 2 * weights * 100 / 1e11 + 2 * weights / 1e9
     expected = 20 * 600 * step * 1.25 + 2 * weights * 20_000 / 1e11 + 8
     assert estimate.seconds(config, Speed(1e11, 1e9, 0.0)) == pytest.approx(expected)
+
+
+def test_the_estimate_of_a_recurrent_net_grows_with_its_iterations() -> None:
+    def seconds(*changed: str) -> float:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose("config", ["experiment=table2/ff_max_ssq_2", "schedule.epochs=1", *changed])
+        return estimate.seconds(config, Speed(1e11, 1e15, 0.0))
+
+    # Tiles of 8 × 8 locations: 16 matrices of 18 · 18 · 3 × 8 · 8 · 3 a layer.
+    weights = 2 * 16 * (18 * 18 * 3) * (8 * 8 * 3)
+    training = 500 * 3.5 * 10 * 2 * weights * 100 / 1e11 * 1.25
+    testing = 14 * 10 * 2 * weights * 20_000 / 1e11
+    assert seconds() == pytest.approx(training + testing + 8, rel=1e-6)
+    assert seconds("algorithm.iterations=20") - 8 == pytest.approx(2 * (training + testing), rel=1e-6)

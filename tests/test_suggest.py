@@ -23,12 +23,12 @@ def explained(*arguments: str) -> str:
         (["goodnes=sum_of_squares"], "there is no option 'goodnes'.", "Did you mean goodness"),
         (
             ["dataset=mnits"],
-            "there is no dataset=mnits: expected one of aesop, cifar10, digits, fashion_mnist, mnist.",
+            "there is no dataset=mnits: expected one of aesop, cifar10, digits, fashion_mnist, imagenette, mnist.",
             "mean mnist",
         ),
         (
             ["dataset=qqqq"],
-            "there is no dataset=qqqq: expected one of aesop, cifar10, digits, fashion_mnist, mnist.",
+            "there is no dataset=qqqq: expected one of aesop, cifar10, digits, fashion_mnist, imagenette, mnist.",
             "",
         ),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),

@@ -5,7 +5,7 @@ epochs, clock, logging, checkpoints and the choice of what to evaluate; an algor
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -36,8 +36,11 @@ class Algorithm(Protocol):
     """Owns its net, its optimizer state and its random numbers."""
 
     # How many times the whole net's products are computed for an image: what estimates of time are made from.
-    training_passes: ClassVar[float]
-    test_passes: ClassVar[float]
+    @property
+    def training_passes(self) -> float: ...
+
+    @property
+    def test_passes(self) -> float: ...
 
     def begin(self, setting: Setting) -> None:
         """Build the net for `setting`. Called once, before anything else."""

@@ -1,6 +1,7 @@
 """Recurrent Forward-Forward: the image below, the label above, and layers that see both neighbours.
 
-Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.4. A static image is a video of equal
+Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.4 and, with local receptive fields,
+section 4. A static image is a video of equal
 frames: the states start from one bottom-up pass, and then all layers change at once, each driven by the normalised
 states of the layers above and below it at the step before. What a layer learns is what every Forward-Forward layer
 learns, at each iteration; the minibatch update is that of the released code for the supervised nets.
@@ -8,7 +9,7 @@ learns, at each iteration; the minibatch update is that of the released code for
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,9 +46,6 @@ class FFRecurrent:
         head_learning_rate: of the softmax on the bottom-up pass, which says which wrong labels are likely.
         head_weight_cost: its decay, inside its learning rate.
     """
-
-    training_passes: ClassVar[float] = 28.0  # two phases of eight iterations, with weights from above
-    test_passes: ClassVar[float] = 115.0  # for every label
 
     def __init__(
         self,
@@ -120,27 +118,40 @@ class FFRecurrent:
             weight_cost=self.head_weight_cost,
         )
 
+    @property
+    def training_passes(self) -> float:
+        """Of each iteration two phases with weights from above, and the gradient of what is not yet told apart."""
+        return 3.5 * self.iterations
+
+    @property
+    def test_passes(self) -> float:
+        """Of each iteration every label, with weights from above."""
+        return 14.0 * self.iterations
+
     # Passes ---------------------------------------------------------------------------------------
 
-    def bottom_up(self, images: Tensor) -> list[Tensor]:
-        """Images (B, n_pixels) -> the first states, (B, width) of each layer: driven from below alone."""
-        below, states = normalize(images), []
+    def bottom_up(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images (B, n_pixels) -> what they drive the first layer with (B, width), and the first states.
+
+        The states (B, width) of each layer are driven from below alone.
+        """
+        below, drives, states = normalize(images), [], []
         for connections in self.connections:
-            states.append(connections.sources[0].product(below, connections.bias).relu_())
+            drives.append(connections.sources[0].product(below, connections.bias))
+            states.append(drives[-1].relu())
             below = normalize(states[-1])
-        return states
+        return drives[0], states
 
     def iterate(
-        self, images: Tensor, labels: Tensor, states: list[Tensor]
+        self, images: Tensor, image_drive: Tensor, labels: Tensor, states: list[Tensor]
     ) -> Iterator[tuple[list[Tensor], list[tuple[Tensor, Tensor]]]]:
-        """Run the net for its iterations, all layers at once.
+        """Run the net for its iterations, all layers at once; what the image drives is always the same.
 
         Yields:
             Of each iteration the activities (B, width) of each layer, before they are mixed with the old states, and
             what each layer was given: the normalised states (B, n) below it and above it, one step before.
         """
         image, label = normalize(images), normalize(labels)
-        image_drive = self.connections[0].sources[0].product(image, self.connections[0].bias)  # always the same
         for _ in range(self.iterations):
             inner = [normalize(state) for state in states]
             below, above = [image, *inner[:-1]], [*inner[1:], label]
@@ -174,14 +185,14 @@ class FFRecurrent:
         labels = one_hot(targets, self.n_classes)
 
         # The bottom-up pass, whose softmax says which wrong labels are likely.
-        states = self.bottom_up(images)
+        image_drive, states = self.bottom_up(images)
         read = [normalize(state) for state in states]
         logits = self.softmax.logits(read).sum(0)
         wrong = one_hot(sample_wrong_label(logits, targets, self.label_generator), self.n_classes)
 
         # Positive and negative data differ in the label alone, and start from the same states.
-        both = torch.cat([images, images]), torch.cat([labels, wrong]).to(images.dtype)
-        run = list(self.iterate(*both, [torch.cat([state, state]) for state in states]))
+        image, drive, *start = (torch.cat([one, one]) for one in (images, image_drive, *states))
+        run = list(self.iterate(image, drive, torch.cat([labels, wrong]).to(images.dtype), start))
 
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
@@ -208,12 +219,11 @@ class FFRecurrent:
             images = split.inputs[part]
             labels = torch.eye(self.n_classes, device=self.device, dtype=images.dtype).repeat(len(images), 1)
             # Each image once with every label; the bottom-up pass is the same for all of them.
-            images, *states = (
-                one.repeat_interleave(self.n_classes, dim=0) for one in (images, *self.bottom_up(images))
-            )
+            drive, states = self.bottom_up(images)
+            images, drive, *states = (one.repeat_interleave(self.n_classes, dim=0) for one in (images, drive, *states))
             found = [
                 torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
-                for activities, _ in self.iterate(images, labels, states)
+                for activities, _ in self.iterate(images, drive, labels, states)
             ]
             parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
         return torch.cat(parts, 2)
@@ -222,7 +232,7 @@ class FFRecurrent:
         """The logits (N, n_classes) of the softmax on the bottom-up pass."""
         parts = []
         for part in chunks(len(split), ROWS):
-            read = [normalize(state) for state in self.bottom_up(split.inputs[part])]
+            read = [normalize(state) for state in self.bottom_up(split.inputs[part])[1]]
             parts.append(self.softmax.logits(read).sum(0))
         return torch.cat(parts)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 from ffrepro.connections import Connections
+from ffrepro.errors import UserError
 
 
 class Architecture(Protocol):
@@ -44,3 +45,9 @@ class Architecture(Protocol):
             UserError: the layers do not fit the image or each other.
         """
         ...
+
+
+def check_gain(init_gain: float) -> None:
+    """Raises UserError where `init_gain` is none of a variance."""
+    if not 0 < init_gain < float("inf"):
+        raise UserError(f"architecture.init_gain is {init_gain}: expected more than 0.")

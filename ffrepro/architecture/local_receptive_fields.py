@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ffrepro.architecture import check_gain
 from ffrepro.connections import Connections
 from ffrepro.errors import UserError
 from ffrepro.local_fields import LocalFields, inside
@@ -42,6 +43,7 @@ class LocalReceptiveFields:
             raise UserError(
                 f"architecture.padding is {padding}: expected null, or 0 to less than the smallest field, {smallest}."
             )
+        check_gain(init_gain)
         self.init_gain = init_gain
         self.padding = padding or 0
 
@@ -54,7 +56,9 @@ class LocalReceptiveFields:
             if covered != (reached, reached):
                 raise UserError(
                     f"architecture.layers has [{grid},{stride},{field},{channels}], whose fields cover "
-                    f"{reached} × {reached} of the {covered[0]} × {covered[1]} below it: expected all of it."
+                    f"{reached} × {reached} of the {covered[0]} × {covered[1]} below it"
+                    + (f" (with architecture.padding={self.padding} on every side)" if self.padding else "")
+                    + ": expected all of it."
                 )
             tile = _tile(grid, stride, channels)
             patch = field + (tile - 1) * stride

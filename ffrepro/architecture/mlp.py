@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ffrepro.architecture import check_gain
 from ffrepro.connections import Connections
 from ffrepro.errors import UserError
 from ffrepro.weights import Dense
@@ -22,6 +23,7 @@ class Mlp:
                 f"architecture.widths is {list(widths)}: expected one positive width a hidden layer, as in [2000,2000]."
             )
         self.widths = list(widths)
+        check_gain(init_gain)
         self.init_gain = init_gain
 
     def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:

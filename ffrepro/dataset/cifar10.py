@@ -6,16 +6,13 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 import hashlib
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import pad
 from torchvision import datasets
 
 from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, hold_out
-from ffrepro.dataset.digits import Digits
+from ffrepro.dataset.colours import ColouredDigits, standardised, statistics
 from ffrepro.dataset.downloaded import folder_of, read_checked
 
 _TRAIN, _TEST, _SHAPE = 50_000, 10_000, (32, 32, 3)
@@ -42,9 +39,9 @@ class Cifar10:
         """See `Source.sizes`."""
         return _TRAIN - self.validation, _TEST + TRAIN_EVALUATED
 
-    def stand_in(self) -> "ColouredDigits":
+    def stand_in(self) -> ColouredDigits:
         """scikit-learn's digits in three equal colours, with the same share of the training images held out."""
-        return ColouredDigits(f"digits (for {self.name})", validation=round(1437 * self.validation / _TRAIN))
+        return ColouredDigits(f"digits (for {self.name})", size=32, validation=round(1437 * self.validation / _TRAIN))
 
     def load(self, device: torch.device) -> Dataset:
         """See `Source.load`."""
@@ -52,50 +49,17 @@ class Cifar10:
         folder = folder_of(self.name, datasets.CIFAR10.base_folder, files, datasets.CIFAR10)
         content = {file: read_checked(folder / file, md5, kind="md5") for file, md5 in files.items()}
         train, validation = hold_out(_split([content[file] for file in _TRAIN_FILES], device), self.validation)
-        mean, std = _statistics(train.inputs)
+        mean, std = statistics(train.inputs)
         of_file = (hashlib.sha256(content[file]).hexdigest() for file in sorted(files))
         return Dataset(
             name=self.name,
-            train=_standardised(train, mean, std),
-            validation=None if validation is None else _standardised(validation, mean, std),
-            test=_standardised(_split([content[file] for file in _TEST_FILES], device), mean, std),
+            train=standardised(train, mean, std),
+            validation=None if validation is None else standardised(validation, mean, std),
+            test=standardised(_split([content[file] for file in _TEST_FILES], device), mean, std),
             n_classes=10,
             input_shape=self.input_shape,
             sha256=hashlib.sha256("".join(of_file).encode()).hexdigest(),
             stand_in=False,
-        )
-
-
-class ColouredDigits:
-    """scikit-learn's digits as images of CIFAR-10's shape, in its place."""
-
-    def __init__(self, name: str, *, validation: int) -> None:
-        self.name = name
-        self.input_shape = _SHAPE
-        self._digits = Digits(name, validation=validation, stand_in=True)
-        self.sizes = self._digits.sizes
-
-    def stand_in(self) -> "ColouredDigits":
-        """Itself: it is always there."""
-        return self
-
-    def load(self, device: torch.device) -> Dataset:
-        """See `Source.load`."""
-        grey = self._digits.load(device)
-
-        def coloured(split: Split) -> Split:
-            framed = pad(split.inputs.view(-1, 28, 28, 1), (0, 0, 2, 2, 2, 2))
-            return Split(framed.expand(-1, *_SHAPE).reshape(len(split), -1), split.targets)
-
-        train = coloured(grey.train)
-        mean, std = _statistics(train.inputs)
-        validation = None if grey.validation is None else _standardised(coloured(grey.validation), mean, std)
-        return replace(
-            grey,
-            train=_standardised(train, mean, std),
-            validation=validation,
-            test=_standardised(coloured(grey.test), mean, std),
-            input_shape=self.input_shape,
         )
 
 
@@ -106,18 +70,3 @@ def _split(batches: list[bytes], device: torch.device) -> Split:
     classes = torch.tensor([label for one in read for label in one[b"labels"]])
     inputs = pixels.to(device).transpose(1, 2).flatten(1).float().div_(255)
     return Split(inputs, classes.to(device))
-
-
-def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each colour (3,)."""
-    sums = torch.zeros(2, 3, dtype=torch.float64, device=inputs.device)
-    for part in torch.split(inputs, 1000):  # all at once in float64 would need more memory than training
-        pixels = part.view(-1, 3).double()
-        sums += torch.stack([pixels.sum(0), pixels.square().sum(0)])
-    mean, square = sums / (inputs.numel() / 3)
-    return mean.float(), (square - mean.square()).sqrt().float()
-
-
-def _standardised(split: Split, mean: Tensor, std: Tensor) -> Split:
-    split.inputs.view(-1, 3).sub_(mean).div_(std)  # in place: there is no room for many copies
-    return split

@@ -20,6 +20,13 @@ class Measured:
     high: float
 
 
+def found_in_points(claim: Claim, first: float, second: float) -> Finding:
+    """What the mean errors of two rows, in percent, say of a claim."""
+    assert claim.points is not None
+    holds = first - second <= claim.points if claim.says == "within" else first - second >= claim.points
+    return "holds" if holds else "does not hold"
+
+
 def found(claim: Claim, first: Measured, second: Measured) -> Finding:
     """What the intervals of two rows say of a claim."""
     apart = first.high < second.low or second.high < first.low
@@ -35,6 +42,8 @@ def found(claim: Claim, first: Measured, second: Measured) -> Finding:
 def claims(table: TableResult) -> Grid | None:
     """A line for each of the table's claims on held-out text and one on training text; None where there are none."""
     rows = {row.spec.name: row for row in table.rows}
+    if table.spec.unit == "%":
+        return _in_points(table, rows)
     lines = [
         _line(claim, rows[claim.rows[0]], rows[claim.rows[1]], metric)
         for claim in table.spec.claims
@@ -66,6 +75,37 @@ def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Lin
     kinds = sorted({kind for group in groups if group is not None for kind in text.kinds(group)})
     ratio = text.number(one.mean / other.mean, "perplexity")
     return Line(said, kinds, (of, found(claim, one, other) if full else "incomplete", *cells, ratio))
+
+
+def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
+    lines = []
+    for claim in table.spec.claims:
+        first, second = (rows[name] for name in claim.rows)
+        means = [
+            None if row.shown is None or row.shown.headline is None else row.shown.headline.mean
+            for row in (first, second)
+        ]
+        kinds = sorted({kind for row in (first, second) if row.shown is not None for kind in text.kinds(row.shown)})
+        cells = [text.ours(row) for row in (first, second)]
+        one, other = means
+        finding: str = "not measured"
+        if one is not None and other is not None:
+            full = first.verdict == second.verdict == "measured"
+            finding = found_in_points(claim, one, other) if full else "incomplete"
+        difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
+        said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
+        lines.append(Line(said, kinds, (finding, *cells, difference)))
+    if not lines:
+        return None
+    return Grid(
+        caption="What the paper says, and what was found",
+        note="Test errors in %, mean ± sample standard deviation over seeds, and their difference in points, the first "
+        "row's less the second's.",
+        bands=(),
+        columns=("Found", "First row", "Second row", "Difference"),
+        lines=tuple(lines),
+        first="Claim",
+    )
 
 
 def _measured(group: Group, metric: str) -> Measured | None:

@@ -133,13 +133,19 @@ class RowResult:
         if self.missing_seeds or not self.shown.of_one_config:
             return "incomplete"
         if self.spec.reproduced is None:
-            return "measured"  # the paper has no number
+            return "measured"  # the paper has no number, or one of other data
         return judged(self.shown.headline.mean, self.spec.reproduced)
 
     @property
     def difference(self) -> float | None:
         """Ours less the paper's; only where the two may be compared."""
-        if self.spec.paper is None or self.shown is None or self.shown.headline is None or self.shown.reduced:
+        if (
+            self.spec.paper is None
+            or self.spec.reproduced is None
+            or self.shown is None
+            or self.shown.headline is None
+            or self.shown.reduced
+        ):
             return None
         return self.shown.headline.mean - self.spec.paper
 
@@ -177,6 +183,10 @@ class TableResult:
     def nets(self) -> tuple[RowResult, ...]:
         """The rows without those that are another test of the same nets."""
         return tuple(row for row in self.rows if row.spec.record is None)
+
+    def tests_of(self, net: RowResult) -> list[RowResult]:
+        """The rows that are tests of the same net as the row `net`, itself first."""
+        return [row for row in self.rows if row.spec.recorded_as == net.spec.name]
 
     @property
     def counts(self) -> dict[Verdict, int]:

@@ -67,12 +67,12 @@ class Epochs:
     held_out: pd.DataFrame
 
 
-def epochs(curves: list[Epochs], note: str = "") -> dict[str, bytes]:
-    """Errors by epoch, a colour a procedure: dashed on training data, drawn through on data held out of it."""
+def epochs(curves: list[Epochs]) -> dict[str, bytes]:
+    """Errors by epoch of at most three procedures: dashed on training data, drawn through on data held out of it."""
 
     def paint(figure: Figure, dress: Dress) -> None:
         axes = figure.add_subplot()
-        for one, colour in zip(curves, (dress.ink, dress.first, dress.second), strict=False):
+        for one, colour in zip(curves, (dress.ink, dress.first, dress.second)[: len(curves)], strict=True):
             for curve, dashes, what in ((one.held_out, "-", "held out"), (one.train, "--", "training")):
                 if curve is None:
                     continue
@@ -84,7 +84,6 @@ def epochs(curves: list[Epochs], note: str = "") -> dict[str, bytes]:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("error, %")
-        axes.text(0.02, 0.03, note, transform=axes.transAxes, fontsize=8, color=dress.ink)
         axes.grid(axis="y", color=dress.quiet, alpha=0.22, linewidth=0.5)
         figure.legend(loc="outside upper left", frameon=False, fontsize=8, labelcolor=dress.ink)
 

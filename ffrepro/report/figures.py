@@ -68,12 +68,13 @@ def of_table(table: TableResult) -> TablePictures:
     ends = [
         float(value) for _, _, found in curves for _, curve in found for value in (curve.min().min(), curve.max().max())
     ]
-    limits = draw.error_limits([*ends, *(row.spec.paper for row, _, _ in curves if row.spec.paper is not None)])
+    papers = (_papers_softmax(table, row) for row, _, _ in curves)
+    limits = draw.error_limits([*ends, *(paper for paper in papers if paper is not None)])
     name = table.spec.name
     pictures = [(row, group, run) for row, group in shown if (run := first_with_pictures(group)) is not None]
     return TablePictures(
         against_paper=_against_paper(table),
-        curves=[_curve(name, row, group, found, limits) for row, group, found in curves],
+        curves=[_curve(table, row, group, found, limits) for row, group, found in curves],
         goodness=[one for found in pictures if (one := _goodness(name, *found)) is not None],
         iterations=[one for found in pictures if (one := _iterations(name, *found)) is not None],
         hybrids=[one for found in pictures if (one := _hybrids(name, *found)) is not None],
@@ -124,19 +125,28 @@ def _error_curves(group: Group) -> list[tuple[str, pd.DataFrame]]:
     return [(label, curve) for label, curve in found if len(curve)]
 
 
+def _papers_softmax(table: TableResult, row: RowResult) -> float | None:
+    """The paper's test error by the test that learning curves are of, where a net is tested in two ways."""
+    if row.spec.test is None:
+        return row.spec.paper
+    others = (other.spec for other in table.rows if other.spec.record == row.spec.name)
+    return next((other.paper for other in others if other.metric == "test_error_softmax"), None)
+
+
 def _curve(
-    table: str, row: RowResult, group: Group, found: list[tuple[str, pd.DataFrame]], limits: tuple[float, float]
+    table: TableResult, row: RowResult, group: Group, found: list[tuple[str, pd.DataFrame]], limits: tuple[float, float]
 ) -> Picture:
     said = [
         f"{label}: {', '.join(_at(curve, place) for place in sorted({0, len(curve) - 1}))}" for label, curve in found
     ]
+    paper = _papers_softmax(table, row)
     return svg(
-        f"{table}-{row.spec.name}-curve",
-        draw.learning_curve(found, row.spec.paper, limits, text.kind(group)),
+        f"{table.spec.name}-{row.spec.name}-curve",
+        draw.learning_curve(found, paper, limits, text.kind(group)),
         title=row.spec.label,
         caption=_caption(group, f"Mean of {text.counted(len(group.counted), 'seed')}"),
         alt=f"Learning curve of {row.spec.label}. Error, {'; '.join(said)}."
-        + (f" The paper's: {text.paper(row)} %." if row.spec.paper is not None else ""),
+        + (f" The paper's: {text.given(paper)} %." if paper is not None else ""),
     )
 
 

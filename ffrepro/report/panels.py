@@ -1,8 +1,11 @@
 """Errors by epoch of several procedures in one figure, on training data and on data held out of it."""
 
+import copy
+from typing import Any
+
 import pandas as pd
 
-from ffrepro.record import changed
+from ffrepro.record import changed, decisive_values
 from ffrepro.report import draw, text
 from ffrepro.report.compare import Group, RowResult, TableResult, group
 from ffrepro.report.figures import Picture, svg
@@ -24,31 +27,50 @@ def panels(table: TableResult, runs: list[Run]) -> list[Picture]:
 def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Picture | None:
     rows = {row.spec.name: row for row in table.rows}
     found = [(rows[row], one) for row in panel.rows if (one := _held_out(rows[row], panel, runs)) is not None]
-    curves = [
-        draw.Epochs(row.spec.label, one.history.get("running_error"), held_out)
-        for row, one in found
-        if (held_out := _curve(one)) is not None
-    ]
-    if not curves:
+    drawn = [(row, one, held_out) for row, one in found if (held_out := _curve(one)) is not None]
+    if not drawn:
         return None
-    kinds = sorted({text.kind(one) for _, one in found} - {""})
-    seeds = sorted({len(one.counted) for _, one in found})
+    curves = [
+        draw.Epochs(", ".join([row.spec.label, *text.kinds(one)]), one.history.get("running_error"), held_out)
+        for row, one, held_out in drawn
+    ]
+    seeds = sorted({len(one.counted) for _, one, _ in drawn})
     of_seeds = text.counted(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return svg(
         name,
-        draw.epochs(curves, ", ".join(kinds)),
+        draw.epochs(curves),
         title=panel.label,
-        caption=". ".join([f"Mean of {of_seeds}, trained with {panel.held_out}", *kinds]) + ".",
+        caption=f"Mean of {of_seeds}, trained with {panel.held_out}.",
         alt=f"Errors by epoch, {panel.label}. " + "; ".join(map(_said, curves)) + ".",
     )
 
 
 def _held_out(row: RowResult, panel: Panel, runs: list[Run]) -> Group | None:
-    """The row's runs that differ from it in what was held out alone."""
-    preset = f"experiment={row.spec.experiment}"
-    own = [run for run in runs if preset in run.record.overrides and changed(run.record.overrides) == [panel.held_out]]
+    """The row's runs that differ from those that it shows in what was held out alone."""
+    if row.shown is None or not row.shown.counted:
+        return None
+    preset, shown = f"experiment={row.spec.experiment}", row.shown.counted[0]
+    own = [
+        run
+        for run in runs
+        if preset in run.record.overrides
+        and changed(run.record.overrides) == [panel.held_out]
+        and run.kind == shown.kind
+        and _without(run, panel.held_out) == _without(shown, panel.held_out)
+    ]
     groups = [one for found in group(own).values() for one in found]
     return groups[0] if groups else None
+
+
+def _without(run: Run, override: str) -> dict[str, Any]:
+    """What decided the run, but for the option of `override`."""
+    values = copy.deepcopy(decisive_values(run.record.config))
+    *groups, option = override.partition("=")[0].split(".")
+    place = values
+    for name in groups:
+        place = place.get(name, {})
+    place.pop(option, None)
+    return values
 
 
 def _curve(one: Group) -> pd.DataFrame | None:

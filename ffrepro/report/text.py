@@ -104,10 +104,10 @@ def ours(row: RowResult) -> str:
 
 
 def paper(row: RowResult) -> str:
-    return _given(row.spec.paper)
+    return given(row.spec.paper)
 
 
-def _given(value: float | None) -> str:
+def given(value: float | None) -> str:
     """A number of `table.yaml`: where the paper gives whole ones, so do we."""
     return str(value) if isinstance(value, int) else number(value)
 
@@ -115,7 +115,7 @@ def _given(value: float | None) -> str:
 def paper_train(row: RowResult) -> str:
     """The paper's training error with its mark."""
     marked = f" {_marked(row.spec.train_mark)}" if row.spec.train_mark else ""
-    return f"{_given(row.spec.train)}{marked}"
+    return f"{given(row.spec.train)}{marked}"
 
 
 def our_train(row: RowResult) -> str:
@@ -138,7 +138,7 @@ def difference(row: RowResult) -> str:
 
 def interval(row: RowResult) -> str:
     """The means that count as the paper's; empty where it has no number."""
-    return " to ".join(_given(end) for end in row.spec.reproduced or ())
+    return " to ".join(given(end) for end in row.spec.reproduced or ())
 
 
 def seeds(row: RowResult) -> str:

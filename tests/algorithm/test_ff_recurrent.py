@@ -331,8 +331,9 @@ def iterations_of(
     algorithm: FFRecurrent, images: Tensor, classes: Tensor, states: list[Tensor] | None = None
 ) -> list[list[Tensor]]:
     """Each iteration's activities of each layer, from the states that the images alone give, or from `states`."""
-    start = algorithm.bottom_up(images) if states is None else states
-    return [ys for ys, _ in algorithm.iterate(images, one_hot(classes, 10).double(), start)]
+    drive, first = algorithm.bottom_up(images)
+    start = first if states is None else states
+    return [ys for ys, _ in algorithm.iterate(images, drive, one_hot(classes, 10).double(), start)]
 
 
 @ARCHITECTURES
@@ -356,7 +357,7 @@ def test_without_damping_old_states_are_forgotten(damping: float) -> None:
     # Only a state that lasts fills the gaps.
     algorithm = make(damping=damping)
     images, targets = first_minibatch(algorithm)
-    states = algorithm.bottom_up(images)
+    _, states = algorithm.bottom_up(images)
     other = [states[0], states[1].flip(1), states[2]]
     usual, changed = (iterations_of(algorithm, images, targets, start) for start in (states, other))
     differs = [[not torch.equal(y, z) for y, z in zip(*pair, strict=True)] for pair in zip(usual, changed, strict=True)]
@@ -367,7 +368,7 @@ def test_without_damping_old_states_are_forgotten(damping: float) -> None:
 def test_the_states_that_are_given_stay_as_they_are() -> None:
     algorithm = make()
     images, targets = first_minibatch(algorithm)
-    states = algorithm.bottom_up(images)
+    _, states = algorithm.bottom_up(images)
     copies = [state.clone() for state in states]
     run = iterations_of(algorithm, images, targets, states)
     kept = [[y.clone() for y in ys] for ys in run]
@@ -381,7 +382,7 @@ def test_all_layers_change_at_once() -> None:
     # Where layers change one after the other, news passes several of them in one iteration.
     algorithm = make(widths=(30, 25, 20, 15))
     images, targets = first_minibatch(algorithm)
-    states = algorithm.bottom_up(images)
+    _, states = algorithm.bottom_up(images)
     usual = iterations_of(algorithm, images, targets, states)
     other_labels = iterations_of(algorithm, images, (targets + 1) % 10, states)
     other_images = iterations_of(algorithm, images.flip(1), targets, states)
@@ -403,7 +404,7 @@ def test_the_first_states_know_nothing_of_the_weights_from_above(architecture: A
         iterations_of(algorithm, images, targets)[0], iterations_of(other, images, targets)[0], strict=True
     ):
         assert not torch.equal(mine, theirs)
-    for mine, theirs in zip(algorithm.bottom_up(images), other.bottom_up(images), strict=True):
+    for mine, theirs in zip(algorithm.bottom_up(images)[1], other.bottom_up(images)[1], strict=True):
         assert torch.equal(mine, theirs)
     assert torch.equal(algorithm.logits(algorithm.train), other.logits(other.train))
 
@@ -418,16 +419,18 @@ def test_positive_and_negative_data_differ_in_the_label_alone_and_it_is_never_ri
     algorithm = make()
     iterate, seen = algorithm.iterate, []
 
-    def spy(images: Tensor, labels: Tensor, states: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def spy(
+        images: Tensor, drive: Tensor, labels: Tensor, states: list[Tensor]
+    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         seen.append((images, labels, states))
-        return iterate(images, labels, states)
+        return iterate(images, drive, labels, states)
 
     monkeypatch.setattr(algorithm, "iterate", spy)
     for _ in range(10):
         for start in range(0, 200, 20):
             seen.clear()
             part = slice(start, start + 20)
-            first = algorithm.bottom_up(algorithm.train.inputs[part])
+            _, first = algorithm.bottom_up(algorithm.train.inputs[part])
             algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
             images, labels, states = seen[0]
             positive, negative = labels[:20], labels[20:]

@@ -312,3 +312,9 @@ def test_layers_that_cannot_see_the_map_above_them_are_named(
     assert len(build(layers, input_shape=input_shape, padding=padding)) == len(layers)  # without top they can be
     with pytest.raises(UserError, match=r"architecture\.layers has " + named + ".*one size and fields of an odd side"):
         build(layers, input_shape=input_shape, padding=padding, top=10)
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, float("inf")])
+def test_a_gain_that_is_none_is_named(gain: float) -> None:
+    with pytest.raises(UserError, match=r"architecture\.init_gain is .*: expected more than 0"):
+        LocalReceptiveFields(PAPER, gain, None)

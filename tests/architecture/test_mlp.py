@@ -85,3 +85,9 @@ def test_with_units_on_top_weights_are_drawn_by_the_number_of_units_below_and_ab
         assert weights.weight.std().item() == pytest.approx((1000 + 300) ** -0.5, rel=0.01)
     below, above = second.sources
     assert not torch.equal(below.weight[:300], above.weight)  # each is drawn
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, float("inf")])
+def test_a_gain_that_is_none_is_named(gain: float) -> None:
+    with pytest.raises(UserError, match=r"architecture\.init_gain is .*: expected more than 0"):
+        Mlp([5], gain)

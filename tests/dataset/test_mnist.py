@@ -192,7 +192,8 @@ def test_the_data_sets_hash_depends_on_every_file(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
 def test_the_real_files_are_read_where_they_are(name: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffrepro.dataset.downloaded.from_root", from_root)
+    for module in ("ffrepro.dataset", "ffrepro.dataset.downloaded"):
+        monkeypatch.setattr(f"{module}.from_root", from_root)
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any(all((root / folder / "raw" / file).is_file() for file in FILES) for root in data_roots()):
         pytest.skip(f"{name} is not on this machine")

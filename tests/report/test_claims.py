@@ -1,13 +1,17 @@
 """Claims without numbers: what the intervals of two rows say of them."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from ffrepro.report.claims import Finding, Measured, claims, found
+from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points
 from ffrepro.report.compare import compare
+from ffrepro.report.grids import Grid
 from ffrepro.report.load import Run
-from ffrepro.table import Claim
+from ffrepro.table import Claim, Row
+from tests.report.made import made_record, made_table
 from tests.report.made_text import made_text_record, made_text_table
 
 LOWER = Claim("", ("a", "b"), "lower", "S")
@@ -54,3 +58,55 @@ def test_a_claim_waits_for_all_seeds() -> None:
 
     assert grid is not None
     assert grid.lines[0].cells[1] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    ("says", "points", "first", "second", "finding"),
+    [
+        ("within", 3.0, 28.0, 25.0, "holds"),
+        ("within", 3.0, 28.1, 25.0, "does not hold"),
+        ("within", 3.0, 20.0, 25.0, "holds"),  # better
+        ("worse", 10.0, 45.0, 35.0, "holds"),
+        ("worse", 10.0, 44.9, 35.0, "does not hold"),
+    ],
+)
+def test_points_decide_of_errors(
+    says: Literal["within", "worse"], points: float, first: float, second: float, finding: Finding
+) -> None:
+    claim = Claim("", ("a", "b"), says, "S", points)
+    assert found_in_points(claim, first, second) == finding
+
+
+def test_a_claim_in_points_is_tested_on_test_errors_of_full_rows() -> None:
+    def row(name: str) -> Row:
+        return Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0])
+
+    table = replace(
+        made_table(),
+        rows=[row("deep"), row("shallow"), row("never")],
+        claims=[
+            Claim("Deep is within 3 points of shallow", ("deep", "shallow"), "within", "S", 3.0),
+            Claim("Never run", ("never", "deep"), "worse", None, 10.0),
+        ],
+    )
+
+    def grid(budget: str) -> Grid:
+        recorded = [made_record("deep", 0, 32.5, budget=budget), made_record("shallow", 0, 30.0)]
+        made = claims(compare(table, [Run(one, "runs/x.json", Path()) for one in recorded]))
+        assert made is not None
+        return made
+
+    first, second = grid("paper").lines
+    assert (first.label, first.cells) == (
+        "Deep is within 3 points of shallow (S)",
+        ("holds", "32.50", "30.00", "+2.50"),
+    )
+    assert (second.label, second.cells) == ("Never run", ("not measured", "–", "32.50", "–"))
+    assert grid("quick").lines[0].cells[0] == "incomplete"
+    assert grid("quick").lines[0].kinds == ["reduced: quick budget"]
+
+
+def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:
+    table = replace(made_table(), rows=[Row("deep", "deep", "table9/deep", 30.0, "M", seeds=[0])])
+    (row,) = compare(table, [Run(made_record("deep", 0, 32.5), "runs/x.json", Path())]).rows
+    assert (row.verdict, row.difference) == ("measured", None)

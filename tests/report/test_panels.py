@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from ffrepro.report.compare import TableResult, compare
 from ffrepro.report.load import Run
@@ -14,26 +13,37 @@ from tests.report.made import made_record, made_table
 HELD_OUT = "dataset.validation=5000"
 
 
-def run(row: str, *changed: str, seed: int = 0, metric: str = "validation_error", budget: str = "paper") -> Run:
+def run(
+    row: str, *changed: str, seed: int = 0, metric: str = "validation_error", budget: str = "paper", **config: Any
+) -> Run:
     history = [{"loss": 1.0, "running_error": 50.0 - 10 * e + seed, metric: 60.0 - 5 * e + seed} for e in range(3)]
     record = made_record(
-        f"{row}-x", seed, table="sweeps", history=history, budget=budget,
+        f"{row}-{len(config)}", seed, table="sweeps", history=history, budget=budget,
         overrides=[*changed, f"seed={seed}", f"experiment=table9/{row}", "tracking=none"],
     )  # fmt: skip
+    record.config["dataset"] = {"name": "made", "validation": 5000}
+    record.config["algorithm"].update(config)
     return Run(record, "runs/x.json", Path())
 
 
-@pytest.fixture
-def table() -> TableResult:
+def shown(row: str, budget: str = "paper") -> Run:
+    record = made_record(row, budget=budget)
+    record.config["dataset"] = {"name": "made", "validation": 0}
+    return Run(record, "runs/y.json", Path())
+
+
+def table(*rows: Run) -> TableResult:
     panel = Panel("Two of them", ["same", "lower"], HELD_OUT)
-    return compare(replace(made_table(), panels=[panel]), [])
+    return compare(
+        replace(made_table(), panels=[panel]), list(rows) or [shown("same"), shown("lower"), shown("higher")]
+    )
 
 
-def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_else(table: TableResult) -> None:
+def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_else() -> None:
     others = [run("same"), run("same", HELD_OUT, "schedule.epochs=2"), run("same", "dataset.validation=10000")]
-    assert panels(table, [*others, run("higher", HELD_OUT)]) == []
+    assert panels(table(), [*others, run("higher", HELD_OUT)]) == []
     (picture,) = panels(
-        table, [*others, run("lower", HELD_OUT, metric="validation_error_softmax"), run("same", HELD_OUT)]
+        table(), [*others, run("lower", HELD_OUT, metric="validation_error_softmax"), run("same", HELD_OUT)]
     )
     assert picture.title == "Two of them"
     assert picture.caption == f"Mean of 1 seed, trained with {HELD_OUT}."
@@ -43,8 +53,27 @@ def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_e
     assert set(picture.files) == {"table9-epochs-1.svg", "table9-epochs-1-dark.svg"}
 
 
-def test_a_panel_is_of_the_mean_over_seeds_and_says_what_is_reduced(table: TableResult) -> None:
-    (picture,) = panels(table, [run("same", HELD_OUT, seed=seed, budget="quick") for seed in (0, 1)])
+def test_a_panel_is_of_the_mean_over_seeds_and_says_what_is_reduced() -> None:
+    of_two = [run("same", HELD_OUT, seed=seed, budget="quick") for seed in (0, 1)]
+    assert panels(table(), of_two) == []
+    (picture,) = panels(table(shown("same", budget="quick")), of_two)
     assert "30.50 % on training batches and 50.50 % on held-out images" in picture.alt
     assert "Mean of 2 seeds" in picture.caption
-    assert "reduced: quick budget" in picture.caption
+    assert "As in the paper, 4 × 20 ReLU, reduced: quick budget: 30.50" in picture.alt
+
+
+def test_runs_of_a_preset_as_it_was_before_are_not_taken_for_the_rows() -> None:
+    before = run("same", HELD_OUT, learning_rate=0.5)
+    assert panels(table(), [before]) == []
+    (picture,) = panels(table(), [before, run("same", HELD_OUT, seed=1)])
+    assert "31.00 % on training batches and 51.00 % on held-out images" in picture.alt
+    assert panels(table(shown("lower")), [run("same", HELD_OUT)]) == []  # a row that shows nothing
+
+
+def test_what_did_not_end_is_no_part_of_a_panel() -> None:
+    diverged = run("lower", HELD_OUT)
+    diverged.record.history.clear()
+    object.__setattr__(diverged.record, "status", "diverged")
+    (picture,) = panels(table(), [diverged, run("same", HELD_OUT)])
+    assert picture.caption == f"Mean of 1 seed, trained with {HELD_OUT}."
+    assert "Lower" not in picture.alt

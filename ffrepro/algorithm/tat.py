@@ -1,0 +1,183 @@
+"""Deep convolutional nets with tailored activations, trained by backpropagation.
+
+Source: G. Zhang, A. Botev, J. Martens, Deep Learning without Shortcuts: Shaping the Kernel with Tailored Rectifiers,
+arXiv 2203.08120, section 5: stochastic gradient descent with Nesterov's momentum or K-FAC, label smoothing, a warm-up
+and a cosine, random crops and mirror images.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ffrepro.algorithm import Metrics, Setting
+from ffrepro.architecture.vanilla_resnet import Activated, VanillaResnet
+from ffrepro.augment import centre_crops, random_resized_crops
+from ffrepro.dataset import Split
+from ffrepro.errors import UserError
+from ffrepro.evaluate import headline, measured, predicted
+from ffrepro.optimizer.kfac import KFAC, sampled_labels
+from ffrepro.schedule import batches
+
+_PAIRS = 256  # of images, whose cosines are followed through the net
+_COSINES = 101  # of which the C map is drawn
+
+
+class DeepNet:
+    """A `VanillaResnet` and how it is trained.
+
+    Args:
+        batch_size: images in a minibatch; a remainder is left out of the epoch.
+        crop: side of what the net sees, in pixels.
+        augment: random crops and mirror images in training; else the middle of each image.
+        label_smoothing: the share of the label's probability that all classes get.
+        optimizer: `KFAC` or one of torch's; the schedule multiplies its learning rate at every step.
+    """
+
+    training_passes: ClassVar[float] = 3.0  # forward, and two products back
+    test_passes: ClassVar[float] = 1.0
+
+    def __init__(
+        self, *, batch_size: int, crop: int, augment: bool, label_smoothing: float, optimizer: Callable[..., Any]
+    ) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"algorithm.label_smoothing is {label_smoothing}: expected 0 to less than 1.")
+        self.batch_size = batch_size
+        self.crop = crop
+        self.augment = augment
+        self.label_smoothing = label_smoothing
+        self._make_optimizer = optimizer
+
+    def begin(self, setting: Setting) -> None:
+        if not isinstance(setting.architecture, VanillaResnet):
+            raise UserError("algorithm=tat trains convolutional nets: expected architecture=vanilla_resnet.")
+        self.train = setting.dataset.train
+        self.image_shape = setting.dataset.image_shape
+        if self.image_shape[2:] != (3,) or self.crop > min(self.image_shape[:2]):
+            raise UserError(
+                f"algorithm.crop is {self.crop}, and dataset {setting.dataset.name} has images of "
+                f"{' × '.join(map(str, self.image_shape))}: expected images in colour, at least as large as the crop."
+            )
+        self.schedule = setting.schedule
+        self.device = setting.device
+        self.products = setting.products
+        self.state = setting.state
+        self.generator = torch.Generator().manual_seed(setting.seed)
+        # Crops and sampled labels; the order and the weights come from the CPU.
+        self.device_generator = torch.Generator(setting.device).manual_seed(setting.seed)
+        self.plan = setting.architecture
+        self.net = self.plan.module(setting.dataset.n_classes, self.generator)
+        self.net.to(setting.device, setting.state)
+        self.net.to(memory_format=torch.channels_last)
+        self.optimizer = self._optimizer()
+        self.base_rate = self._rate
+        self.signals = self._signals(setting.dataset.test.inputs[: 2 * _PAIRS])
+
+    def _optimizer(self) -> Any:
+        of_net = isinstance(self._make_optimizer, partial) and self._make_optimizer.func is KFAC
+        try:
+            return self._make_optimizer(self.net if of_net else self.net.parameters())
+        except (TypeError, ValueError) as error:
+            raise UserError(f"algorithm.optimizer is refused: {error}") from error
+
+    @property
+    def _rate(self) -> float:
+        return float(self.optimizer.lr if isinstance(self.optimizer, KFAC) else self.optimizer.param_groups[0]["lr"])
+
+    def _set_rate(self, rate: float) -> None:
+        if isinstance(self.optimizer, KFAC):
+            self.optimizer.lr = rate
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Images (B, n_pixels) as the net sees them, already cropped -> (B, n_classes)."""
+        images = rows.view(len(rows), self.crop, self.crop, 3).permute(0, 3, 1, 2)  # torch's channels-last
+        with torch.autocast(self.device.type, dtype=self.products, enabled=self.products != self.state):
+            logits: Tensor = self.net(images)
+        return logits.to(self.state)
+
+    def train_epoch(self, epoch: int) -> Metrics:
+        self.net.train()
+        epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
+        totals = torch.zeros(2, device=self.device, dtype=self.state)
+        for step, batch in enumerate(epoch_batches, start=1):
+            self._set_rate(self.base_rate * self.schedule.gain(epoch - 1 + step / len(epoch_batches)))
+            totals += self.minibatch(self.train.inputs[batch], self.train.targets[batch])
+        loss, errors = totals.tolist()
+        return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
+
+    def minibatch(self, images: Tensor, targets: Tensor) -> Tensor:
+        """One update; returns (2,): the loss in nats, and the number of images that the net got wrong."""
+        if self.augment:
+            seen = random_resized_crops(images, self.image_shape, self.crop, self.device_generator)
+        else:
+            seen = centre_crops(images, self.image_shape, self.crop)
+        logits = self.logits(seen)
+        loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        if isinstance(self.optimizer, KFAC):
+            # The Fisher matrix is of the model's own labels, not of the data's.
+            sampled = sampled_labels(logits.detach(), self.device_generator)
+            self.optimizer.observe(cross_entropy(logits, sampled))
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        errors = (logits.argmax(1) != targets).sum()
+        return torch.stack([loss.detach(), errors.to(loss.dtype)])
+
+    # The test -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _tested(self, split: Split) -> Tensor:
+        self.net.eval()
+        return predicted(lambda rows: self.logits(centre_crops(rows, self.image_shape, self.crop)), split)
+
+    def monitor(self, split: Split) -> Metrics:
+        return headline(self._tested(split), split)
+
+    def evaluate(self, split: Split) -> Metrics:
+        """See `measured`."""
+        return measured(self._tested(split), split)
+
+    # What theory says of the net, and what is so --------------------------------------------------
+
+    @torch.no_grad()
+    def _signals(self, rows: Tensor) -> dict[str, np.ndarray]:
+        """Of what every activation is given before training: mean squares and cosines, measured and in theory."""
+        given: list[Tensor] = []
+        watches = [
+            module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].float()))
+            for module in self.net.modules()
+            if isinstance(module, Activated)
+        ]
+        self.net.eval()
+        self.logits(centre_crops(rows, self.image_shape, self.crop))
+        for watch in watches:
+            watch.remove()
+        mean_squares = torch.stack([x.square().mean() for x in given])
+        cosines = torch.stack([torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean() for x in given])
+        return {"signal_q": mean_squares.cpu().numpy(), "signal_c": cosines.cpu().numpy()}
+
+    def pictures(self, split: Split) -> dict[str, np.ndarray]:
+        """Signals before training, by activation."""
+        return self.signals
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": [self.generator.get_state(), self.device_generator.get_state()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for generator, saved in zip((self.generator, self.device_generator), state["generators"], strict=True):
+            generator.set_state(saved)

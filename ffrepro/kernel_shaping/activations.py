@@ -1,0 +1,90 @@
+"""Choices of an activation function, each made for the network that it will stand in."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu, silu, softplus
+from torch.nn.functional import leaky_relu as plain_leaky_relu
+
+from ffrepro.errors import UserError
+from ffrepro.kernel_shaping.maps import Activation
+from ffrepro.kernel_shaping.network import Network
+from ffrepro.kernel_shaping.tailor import shaped, tailored_leaky_relu, tailored_smooth
+
+_SMOOTH: dict[str, Activation] = {
+    "tanh": torch.tanh,
+    "softplus": softplus,
+    "silu": silu,
+    "gelu": gelu,
+    "sigmoid": torch.sigmoid,
+}
+
+
+class ActivationChoice(Protocol):
+    """Makes the activation function of all layers of a network."""
+
+    def made_for(self, network: Network) -> Activation:
+        """Raises UserError where there is none for this network."""
+        ...
+
+
+class Relu:
+    """ReLU times `scale`: with √2, for `scale` None, it is on the edge of chaos, and lengths stay."""
+
+    def __init__(self, scale: float | None) -> None:
+        self.scale = scale
+
+    def made_for(self, network: Network) -> Activation:
+        return _scaled_leaky_relu(0.0, 2**0.5 if self.scale is None else self.scale)
+
+
+class TailoredRelu:
+    """TAT's Leaky ReLU, whose network takes orthogonal inputs to a cosine of `eta`.
+
+    `alpha` None: as tailored to the network; else this one, for networks of so few activations that even ReLU does not
+    reach `eta`.
+    """
+
+    def __init__(self, eta: float, alpha: float | None) -> None:
+        self.eta = eta
+        self.alpha = alpha
+
+    def made_for(self, network: Network) -> Activation:
+        alpha = tailored_leaky_relu(network, self.eta) if self.alpha is None else self.alpha
+        return _scaled_leaky_relu(alpha, (2 / (1 + alpha**2)) ** 0.5)
+
+
+class TailoredSmooth:
+    """TAT's smooth activation: the network's C''(1) is `tau`."""
+
+    def __init__(self, name: str, tau: float) -> None:
+        self.activation = _smooth(name)
+        self.tau = tau
+
+    def made_for(self, network: Network) -> Activation:
+        return tailored_smooth(self.activation, network, self.tau)
+
+
+class ShapedSmooth:
+    """DKS's smooth activation: the network's C'(1) is `zeta`."""
+
+    def __init__(self, name: str, zeta: float) -> None:
+        self.activation = _smooth(name)
+        self.zeta = zeta
+
+    def made_for(self, network: Network) -> Activation:
+        return shaped(self.activation, network, self.zeta)
+
+
+def _scaled_leaky_relu(alpha: float, scale: float) -> Activation:
+    def activation(x: Tensor) -> Tensor:
+        return scale * plain_leaky_relu(x, alpha)
+
+    return activation
+
+
+def _smooth(name: str) -> Activation:
+    if name not in _SMOOTH:
+        raise UserError(f"architecture.activation.name is {name!r}: expected one of {', '.join(_SMOOTH)}.")
+    return _SMOOTH[name]

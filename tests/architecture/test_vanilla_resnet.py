@@ -1,0 +1,244 @@
+"""Residual nets without shortcuts: their layout, their first weights, and what theory says of both."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck as TorchvisionBottleneck
+from torchvision.models.resnet import ResNet
+
+from ffrepro.architecture.mlp import Mlp
+from ffrepro.architecture.vanilla_resnet import Activated, Bottleneck, Net, VanillaResnet, scaled_orthogonal_delta_
+from ffrepro.errors import UserError
+from ffrepro.kernel_shaping.activations import Relu, ShapedSmooth, TailoredRelu, TailoredSmooth
+from ffrepro.kernel_shaping.maps import leaky_relu_c
+from ffrepro.kernel_shaping.network import Chain, cosine
+
+DEPTHS = {26: [2, 2, 2, 2], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
+
+
+def plan(**changed: Any) -> VanillaResnet:
+    options: dict[str, Any] = {
+        "depth": 26, "width": 4, "shortcut_weight": 0.0, "normalization": None, "stem": "small",
+        "initialization": "orthogonal_delta", "activation": TailoredRelu(0.9, None),
+    }  # fmt: skip
+    return VanillaResnet(**options | changed)
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def net(**changed: Any) -> Net:
+    return plan(**changed).module(10, draws())
+
+
+def given_to_activations(built: Net, images: Tensor) -> list[Tensor]:
+    given: list[Tensor] = []
+    for one in built.modules():
+        if isinstance(one, Activated):
+            one.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    built(images)
+    return given
+
+
+# The layout ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_weights_are_those_of_torchvisions_nets(depth: int) -> None:
+    with torch.device("meta"):
+        theirs = ResNet(TorchvisionBottleneck, DEPTHS[depth])
+    expected = Counter(tuple(p.shape) for p in theirs.parameters() if p.dim() > 1)
+    mine = plan(
+        depth=depth, width=64, shortcut_weight=None, normalization="batch", stem="imagenet", activation=Relu(1.0)
+    )
+    with torch.device("meta"):
+        built = Net(mine, torch.relu, 1000)
+    assert Counter(tuple(p.shape) for p in built.parameters() if p.dim() > 1) == expected
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_without_shortcuts_there_are_as_many_layers_of_weights_as_the_depth_says(depth: int) -> None:
+    with torch.device("meta"):
+        built = Net(plan(depth=depth), torch.relu, 10)
+    weights = [module for module in built.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert len(weights) == depth
+    assert all(module.bias is not None for module in weights)
+    activations = sum(isinstance(module, Activated) for module in built.modules())
+    assert activations == depth - 1
+    assert plan(depth=depth).network == [Chain(depth - 1)]
+
+
+def test_kernel_shaping_counts_every_activation_once() -> None:
+    for weight in (0.5, 0.8):
+        assert sum(part.activations for part in plan(depth=50, shortcut_weight=weight).network) == 49
+
+
+@pytest.mark.parametrize("shortcut_weight", [0.0, 0.5, None])
+@pytest.mark.parametrize(("stem", "side"), [("small", 64), ("imagenet", 96)])
+def test_shapes_are_the_products_of_a_forward_pass(stem: str, side: int, shortcut_weight: float | None) -> None:
+    mine = plan(stem=stem, shortcut_weight=shortcut_weight)
+    built, counted = mine.module(10, draws()), 0
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal counted
+        assert isinstance(module, nn.Conv2d)
+        counted += output[0].numel() * module.weight[0].numel()
+
+    for module in built.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    assert built(torch.randn(1, 3, side, side, generator=draws())).shape == (1, 10)
+    assert sum(math.prod(shape) for shape in mine.shapes((side, side, 3))) == counted
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.6, 1.0, None])
+def test_a_block_is_its_formula(weight: float | None) -> None:
+    mine = plan(shortcut_weight=weight)
+    for first, stride in ((True, 2), (False, 1)):
+        block = Bottleneck(mine, torch.tanh, 16 if not first else 8, 4, stride=stride, first=first)
+        x = torch.randn(2, 16 if not first else 8, 6, 6, generator=draws())
+        one, two, three = block.convolutions
+        branch = three(torch.tanh(two(torch.tanh(one(torch.tanh(x))))))
+        if first and weight != 0:
+            assert block.projection is not None
+            shortcut = block.projection(torch.tanh(x))
+        else:
+            shortcut = x
+        expected = {
+            0.0: lambda b, s: b,
+            0.6: lambda b, s: 0.8 * b + 0.6 * s,
+            1.0: lambda b, s: s,
+            None: lambda b, s: b + s,
+        }[weight](branch, shortcut)
+        torch.testing.assert_close(block(x), expected)
+        if weight == 1 and not first:
+            assert torch.equal(block(x), x)  # the identity
+
+
+def test_normalisation_stands_before_every_activation() -> None:
+    for kind, module in (("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm)):
+        built = net(normalization=kind, activation=Relu(None))
+        assert sum(isinstance(one, module) for one in built.modules()) == 25
+        assert all(one.bias is None for one in built.modules() if isinstance(one, nn.Conv2d))
+        for x in given_to_activations(built, 10 * torch.randn(4, 3, 32, 32, generator=draws())):
+            dims = (0, 2, 3) if kind == "batch" else (1, 2, 3)
+            torch.testing.assert_close(
+                x.mean(dims), torch.zeros(x.shape[1 if kind == "batch" else 0]), rtol=0, atol=1e-4
+            )
+
+
+# The first weights ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("out", "fan_in"), [(256, 64), (64, 256), (128, 128)])
+def test_scaled_orthogonal_weights_keep_mean_squares(out: int, fan_in: int) -> None:
+    x = torch.randn(2000, fan_in, generator=draws(1))
+    weight = torch.empty(out, fan_in)
+    scaled_orthogonal_delta_(weight, draws())
+    assert (x @ weight.t()).square().mean().item() == pytest.approx(x.square().mean().item(), rel=0.02)
+    smaller = weight.double() @ weight.double().t() if out <= fan_in else weight.double().t() @ weight.double()
+    scale = max(out / fan_in, 1.0)
+    torch.testing.assert_close(smaller, scale * torch.eye(min(out, fan_in), dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("out", "fan_in"), [(256, 64), (64, 256)])
+def test_delta_kernels_are_0_but_in_the_middle(out: int, fan_in: int) -> None:
+    convolution = nn.Conv2d(fan_in, out, 3, padding=1, bias=False)
+    scaled_orthogonal_delta_(convolution.weight, draws())
+    middle = convolution.weight[:, :, 1, 1].detach().clone()
+    with torch.no_grad():
+        x = torch.randn(8, fan_in, 5, 5, generator=draws(1))
+        torch.testing.assert_close(convolution(x), torch.einsum("oi,bihw->bohw", middle, x))
+        assert convolution(x).square().mean().item() == pytest.approx(x.square().mean().item(), rel=0.02)
+        convolution.weight[:, :, 1, 1] = 0
+    assert not convolution.weight.any()
+
+
+def test_orthogonal_matrices_are_uniform_and_not_signed_by_their_making() -> None:
+    generator, weight, corners = draws(), torch.empty(3, 3), []
+    for _ in range(400):
+        scaled_orthogonal_delta_(weight, generator)
+        corners.append(weight.diagonal().clone())
+    assert torch.stack(corners).mean(0).abs().max().item() < 0.15  # the algorithm's own would be about -0.5
+    assert torch.stack(corners).square().mean().item() == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_seed_gives_one_net_with_biases_0() -> None:
+    for mine, same in zip(net().parameters(), net().parameters(), strict=True):
+        assert torch.equal(mine, same)
+    assert not torch.equal(plan().module(10, draws(1)).logits.weight, net().logits.weight)
+    assert all(not p.any() for name, p in net().named_parameters() if name.endswith("bias"))
+
+
+def test_he_weights_have_their_variance() -> None:
+    built = net(initialization="he", width=32)
+    two = built.blocks[0].convolutions[1].weight
+    assert two.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.03)
+
+
+# Theory and net ------------------------------------------------------------------------------------
+
+
+def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None:
+    activation = TailoredRelu(0.9, None).made_for([Chain(49)])
+    alpha = -activation(torch.tensor(-1.0)).item() / activation(torch.tensor(1.0)).item()
+    found = []
+    for seed in range(4):
+        generator, weight = draws(seed), torch.empty(256, 256)
+        x = torch.randn(256, 256, generator=generator)
+        x = x / x.square().mean(1, keepdim=True).sqrt()
+        for _ in range(49):
+            scaled_orthogonal_delta_(weight, generator)
+            x = activation(x @ weight.t())
+        cosines = torch.cosine_similarity(x[0::2], x[1::2])
+        found.append((x.square().mean(1).median().item(), cosines.mean().item()))
+    lengths, cosines_ = torch.tensor(found).t()
+    assert lengths.mean().item() == pytest.approx(1, abs=0.25)
+    theory = cosine([Chain(49)], lambda c: leaky_relu_c(c, alpha), torch.zeros((), dtype=torch.float64)).item()
+    assert theory == pytest.approx(0.9, abs=1e-6)
+    assert cosines_.mean().item() == pytest.approx(theory, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "activation", [TailoredSmooth("tanh", 0.3), ShapedSmooth("softplus", 1.5), Relu(None), TailoredRelu(0.9, 0.0)]
+)
+def test_every_choice_of_activation_makes_a_net_that_keeps_its_signals(activation: Any) -> None:
+    built = net(width=16, activation=activation)
+    given = given_to_activations(built, torch.randn(8, 3, 64, 64, generator=draws()))
+    assert len(given) == 25
+    for x in given:
+        assert 0.02 < x.square().mean().item() < 20
+
+
+# Mistakes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"depth": 34}, "depth is 34: expected one of 26, 50, 101, 152"),
+        ({"width": 0}, "width is 0"),
+        ({"shortcut_weight": 1.5}, r"shortcut_weight is 1\.5"),
+        ({"normalization": "group"}, "normalization is 'group'"),
+        ({"stem": "tiny"}, "stem is 'tiny'"),
+        ({"initialization": "xavier"}, "initialization is 'xavier'"),
+    ],
+)
+def test_impossible_nets_are_named(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=rf"architecture\.{named}"):
+        plan(**changed)
+
+
+def test_what_cannot_be_built_is_said() -> None:
+    with pytest.raises(UserError, match="expected algorithm=tat"):
+        plan().build((64, 64, 3), draws())
+    with pytest.raises(UserError, match=r"eta is 0\.9"):
+        plan(shortcut_weight=0.9).module(10, draws())
+    with pytest.raises(UserError, match=r"activation\.name is 'tan'.*tanh"):
+        TailoredSmooth("tan", 0.3)
+    assert not hasattr(Mlp([3], 1.0), "module")
