@@ -200,6 +200,7 @@ class Layer:
         self.g_inverse.copy_(damped_inverse(self.g, self.root_damping / pi))
 
     def natural_gradient(self, by_weight: Tensor, *by_bias: Tensor) -> list[Tensor]:
+        """G⁻¹ V A⁻¹ of the gradients V by weight and, where there is one, bias; in their shapes."""
         by_weight = by_weight.movedim(1, -1)
         v = torch.cat([by_weight.flatten(1), *(gradient[:, None] for gradient in by_bias)], 1)
         weight, *bias = (self.g_inverse @ v @ self.a_inverse).split([by_weight[0].numel(), *(1 for _ in by_bias)], 1)
@@ -208,10 +209,9 @@ class Layer:
 
 def sampled_labels(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Classes (B,) drawn from the softmax of `logits` (B, n_classes); the generator may be on another device."""
-    cumulated = logits.detach().double().softmax(1).cumsum(1)
+    bounds = logits.detach().double().softmax(1)[:, :-1].cumsum(1)
     drawn = torch.rand(len(logits), 1, generator=generator, device=generator.device, dtype=torch.float64)
-    classes = torch.searchsorted(cumulated, drawn.to(logits.device), right=True).squeeze(1)
-    return classes.clamp(max=logits.shape[1] - 1)  # rounding may leave the last sum a little under 1
+    return torch.searchsorted(bounds, drawn.to(logits.device)).squeeze(1)
 
 
 def damped_inverse(factor: Tensor, damping: float) -> Tensor:
