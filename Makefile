@@ -44,7 +44,7 @@ readme: $(INSTALLED)  ## the same, and its summary into README.md
 	$(BIN)/python scripts/report.py --readme README.md
 
 test: $(INSTALLED)  ## the tests, under three minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 check: $(INSTALLED)  ## format, lint and types
 	$(BIN)/ruff format --check .
