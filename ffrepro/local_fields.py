@@ -51,15 +51,16 @@ class LocalFields(Learning):
         if self.rows % tile or self.columns % tile:
             raise ValueError(f"tile is {tile}: expected a divisor of {self.rows} and {self.columns}")
         self._patch = field + (tile - 1) * stride  # side of what a tile is given
-        self._kept: Tensor | None = None  # 1 for the weights that there are
+        # Of the shape of `weight`, 1 where there is a weight and 0 where there is none; None where all are.
+        self.kept: Tensor | None = None
         if tile > 1 or padding:
             n_tiles = self.rows * self.columns // tile**2
             shape = (n_tiles, self._patch**2 * source[2], tile**2 * self.channels)
             visible = inside(source, field=field, stride=stride, padding=padding).to(fields.device)
             places = self._places(fields.device)[visible]
-            weight, self._kept = fields.new_zeros(shape), fields.new_zeros(shape)
+            weight, self.kept = fields.new_zeros(shape), fields.new_zeros(shape)
             weight.view(-1)[places] = fields[visible]
-            self._kept.view(-1)[places] = 1
+            self.kept.view(-1)[places] = 1
             fields = weight
         super().__init__(fields, products)
 
@@ -71,11 +72,6 @@ class LocalFields(Learning):
     @property
     def width(self) -> int:
         return self.rows * self.columns * self.channels
-
-    @property
-    def kept(self) -> Tensor | None:
-        """Of the shape of `weight`, 1 where there is a weight and 0 where there is none; None where all are."""
-        return self._kept
 
     def windows(self, source: Tensor) -> Tensor:
         """What each tile sees, (n_tiles, B, patch² · channels), of maps (B, height · width · channels)."""
@@ -114,8 +110,8 @@ class LocalFields(Learning):
             for part, beside in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):
                 self.velocity.baddbmm_(self.windows(part).transpose(1, 2), beside, beta=momentum, alpha=share)
                 momentum = 1.0  # the other parts' are added
-        if self._kept is not None:
-            self.velocity.mul_(self._kept)
+        if self.kept is not None:
+            self.velocity.mul_(self.kept)
 
     def _at_once(self, rows: int) -> int:
         """How many of `rows` are worked on at a time."""

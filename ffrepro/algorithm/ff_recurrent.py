@@ -1,10 +1,10 @@
 """Recurrent Forward-Forward: the image below, the label above, and layers that see both neighbours.
 
 Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.4 and, with local receptive fields,
-section 4. A static image is a video of equal
-frames: the states start from one bottom-up pass, and then all layers change at once, each driven by the normalised
-states of the layers above and below it at the step before. What a layer learns is what every Forward-Forward layer
-learns, at each iteration; the minibatch update is that of the released code for the supervised nets.
+section 4. A static image is a video of equal frames: the states start from one bottom-up pass, and then all layers
+change at once, each driven by the normalised states of the layers above and below it at the step before. What a layer
+learns is what every Forward-Forward layer learns, at each iteration; the minibatch update is that of the released code
+for the supervised nets.
 """
 
 from collections.abc import Iterator
