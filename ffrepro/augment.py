@@ -21,14 +21,17 @@ def jittered(images: Tensor, image_shape: tuple[int, ...], reach: int, generator
     return framed[torch.arange(size, device=device).view(-1, 1, 1), rows, columns].view(size, -1)
 
 
-def random_resized_crops(images: Tensor, image_shape: tuple[int, ...], size: int, generator: torch.Generator) -> Tensor:
+def random_resized_crops(
+    images: Tensor, image_shape: tuple[int, ...], size: int, smallest: float, generator: torch.Generator
+) -> Tensor:
     """Of each of `images` (B, n_pixels) a crop of its own, brought to `size` × `size`, half of them mirrored.
 
-    The area of a crop is uniform between 0.08 and 1 of the image's, the logarithm of width to height uniform between
-    those of 3/4 and 4/3, its place uniform within the image. As torchvision's RandomResizedCrop, but for this: a side
-    longer than the image's is cut to it (of squares, in one crop of seven), where torchvision draws anew, up to ten
-    times, so that a crop has 0.54 of the area on average and not 0.48; crops begin and end anywhere, also between
-    pixels; and nothing is averaged where a crop is reduced, so that images' sides should be less than twice `size`.
+    The area of a crop is uniform between `smallest`, usually 0.08, and 1 of the image's, the logarithm of width to
+    height uniform between those of 3/4 and 4/3, its place uniform within the image. As torchvision's RandomResizedCrop,
+    but for this: a side longer than the image's is cut to it (from 0.08 on and of squares, in one crop of seven), where
+    torchvision draws anew, up to ten times, so that a crop has 0.54 of the area on average and not 0.48; crops begin
+    and end anywhere, also between pixels; and nothing is averaged where a crop is reduced, so that images' sides should
+    be less than twice `size`.
 
     Bilinear; the centres of pixels are at halves, and the edges of the images go on outside.
 
@@ -41,7 +44,7 @@ def random_resized_crops(images: Tensor, image_shape: tuple[int, ...], size: int
     area, aspect, across, down, mirrored = torch.rand(
         5, len(images), 1, generator=generator, device=images.device, dtype=images.dtype
     )
-    area, root = (0.08 + 0.92 * area) * height * width, (4 / 3) ** (aspect - 0.5)
+    area, root = (smallest + (1 - smallest) * area) * height * width, (4 / 3) ** (aspect - 0.5)
     crop_width, crop_height = (area.sqrt() * root).clamp(max=width), (area.sqrt() / root).clamp(max=height)
     # The centres of the new pixels (size,), in a unit crop and then (B, size) in the image, whose corner is (0, 0).
     centres = (torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size

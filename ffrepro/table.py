@@ -85,6 +85,20 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Rows whose errors are drawn against an option of theirs: at most two `lines`, each a row for each of `values`."""
+
+    label: str
+    axis: str
+    values: list[float]
+    lines: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.lines) <= 2 or any(len(rows) != len(self.values) for rows in self.lines.values()):
+            raise TypeError(f"sweep {self.label!r}: expected one or two lines, each with a row for each value")
+
+
+@dataclass(frozen=True)
 class Table:
     """The rows in the paper's order, and the seeds that a reproduction takes."""
 
@@ -100,6 +114,8 @@ class Table:
     ablations: list[Ablation] = field(default_factory=list)
     ablations_about: str = ""
     panels: list[Panel] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+    sweeps_about: str = ""
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.
@@ -138,7 +154,8 @@ def load(name: str) -> Table:
         claims = [Claim(**_paired(entry, "rows")) for entry in content.pop("claims", [])]
         ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
         panels = [Panel(**entry) for entry in content.pop("panels", [])]
-        return Table(name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, **content)
+        sweeps = [Sweep(**entry) for entry in content.pop("sweeps", [])]
+        return Table(name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, sweeps=sweeps, **content)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error

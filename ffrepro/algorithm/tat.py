@@ -20,11 +20,11 @@ from ffrepro.augment import centre_crops, random_resized_crops
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, predicted
+from ffrepro.kernel_shaping.signals import global_c_map, signals
 from ffrepro.optimizer.kfac import KFAC, sampled_labels
 from ffrepro.schedule import batches
 
 _PAIRS = 256  # of images, whose cosines are followed through the net
-_COSINES = 101  # of which the C map is drawn
 
 
 class DeepNet:
@@ -34,6 +34,7 @@ class DeepNet:
         batch_size: images in a minibatch; a remainder is left out of the epoch.
         crop: side of what the net sees, in pixels.
         augment: random crops and mirror images in training; else the middle of each image.
+        smallest_crop: the least area of a random crop, as a share of the image's.
         label_smoothing: the share of the label's probability that all classes get.
         optimizer: `KFAC` or one of torch's; the schedule multiplies its learning rate at every step.
     """
@@ -42,13 +43,23 @@ class DeepNet:
     test_passes: ClassVar[float] = 1.0
 
     def __init__(
-        self, *, batch_size: int, crop: int, augment: bool, label_smoothing: float, optimizer: Callable[..., Any]
+        self,
+        *,
+        batch_size: int,
+        crop: int,
+        augment: bool,
+        smallest_crop: float,
+        label_smoothing: float,
+        optimizer: Callable[..., Any],
     ) -> None:
+        if not 0 < smallest_crop <= 1:
+            raise UserError(f"algorithm.smallest_crop is {smallest_crop}: expected a share of the area, up to 1.")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"algorithm.label_smoothing is {label_smoothing}: expected 0 to less than 1.")
         self.batch_size = batch_size
         self.crop = crop
         self.augment = augment
+        self.smallest_crop = smallest_crop
         self.label_smoothing = label_smoothing
         self._make_optimizer = optimizer
 
@@ -115,7 +126,9 @@ class DeepNet:
     def minibatch(self, images: Tensor, targets: Tensor) -> Tensor:
         """One update; returns (2,): the loss in nats, and the number of images that the net got wrong."""
         if self.augment:
-            seen = random_resized_crops(images, self.image_shape, self.crop, self.device_generator)
+            seen = random_resized_crops(
+                images, self.image_shape, self.crop, self.smallest_crop, self.device_generator
+            )
         else:
             seen = centre_crops(images, self.image_shape, self.crop)
         logits = self.logits(seen)
@@ -144,27 +157,31 @@ class DeepNet:
         """See `measured`."""
         return measured(self._tested(split), split)
 
-    # What theory says of the net, and what is so --------------------------------------------------
+    # What the net does to lengths and angles before training -------------------------------------
 
     @torch.no_grad()
     def _signals(self, rows: Tensor) -> dict[str, np.ndarray]:
-        """Of what every activation is given before training: mean squares and cosines, measured and in theory."""
+        """Of nets that no normalization keeps in shape: by activation, and of the whole net its C map."""
+        if self.plan.normalization is not None:
+            return {}
         given: list[Tensor] = []
+        activations = [module for module in self.net.modules() if isinstance(module, Activated)]
         watches = [
             module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].float()))
-            for module in self.net.modules()
-            if isinstance(module, Activated)
+            for module in activations
         ]
         self.net.eval()
         self.logits(centre_crops(rows, self.image_shape, self.crop))
         for watch in watches:
             watch.remove()
-        mean_squares = torch.stack([x.square().mean() for x in given])
-        cosines = torch.stack([torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean() for x in given])
-        return {"signal_q": mean_squares.cpu().numpy(), "signal_c": cosines.cpu().numpy()}
+        function, network = activations[0].function, self.plan.network
+        found = signals(given, function, chain=self.plan.shortcut_weight == 0)
+        arrays = {"signal_q": found.q, "signal_c": found.c, "signal_c_theory": found.c_theory}
+        arrays["c_map"] = global_c_map(network, function)
+        return {name: values.float().cpu().numpy() for name, values in arrays.items() if values is not None}
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
-        """Signals before training, by activation."""
+        """Signals before training, by activation, and the net's C map."""
         return self.signals
 
     # What a checkpoint holds ----------------------------------------------------------------------

@@ -3,12 +3,10 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor
 from torch.nn.functional import gelu, silu, softplus
-from torch.nn.functional import leaky_relu as plain_leaky_relu
 
 from ffrepro.errors import UserError
-from ffrepro.kernel_shaping.maps import Activation
+from ffrepro.kernel_shaping.maps import Activation, LeakyRelu, leaky_relu
 from ffrepro.kernel_shaping.network import Network
 from ffrepro.kernel_shaping.tailor import shaped, tailored_leaky_relu, tailored_smooth
 
@@ -36,7 +34,7 @@ class Relu:
         self.scale = scale
 
     def made_for(self, network: Network) -> Activation:
-        return _scaled_leaky_relu(0.0, 2**0.5 if self.scale is None else self.scale)
+        return leaky_relu(0.0) if self.scale is None else LeakyRelu(0.0, self.scale)
 
 
 class TailoredRelu:
@@ -51,8 +49,7 @@ class TailoredRelu:
         self.alpha = alpha
 
     def made_for(self, network: Network) -> Activation:
-        alpha = tailored_leaky_relu(network, self.eta) if self.alpha is None else self.alpha
-        return _scaled_leaky_relu(alpha, (2 / (1 + alpha**2)) ** 0.5)
+        return leaky_relu(tailored_leaky_relu(network, self.eta) if self.alpha is None else self.alpha)
 
 
 class TailoredSmooth:
@@ -75,13 +72,6 @@ class ShapedSmooth:
 
     def made_for(self, network: Network) -> Activation:
         return shaped(self.activation, network, self.zeta)
-
-
-def _scaled_leaky_relu(alpha: float, scale: float) -> Activation:
-    def activation(x: Tensor) -> Tensor:
-        return scale * plain_leaky_relu(x, alpha)
-
-    return activation
 
 
 def _smooth(name: str) -> Activation:

@@ -9,11 +9,13 @@ C(c) = E[φ(z₁) φ(z₂)] / Q(1), where z₁ and z₂ are normal with correlat
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -21,10 +23,21 @@ Activation = Callable[[Tensor], Tensor]
 _NODES = 200
 
 
-def leaky_relu(alpha: float) -> Activation:
+@dataclass(frozen=True)
+class LeakyRelu:
+    """`scale` times x where x > 0 and α x elsewhere."""
+
+    alpha: float
+    scale: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        activities = functional.leaky_relu(x, self.alpha)
+        return activities if self.scale == 1 else activities.mul_(self.scale)  # in place: an eighth of a net's time
+
+
+def leaky_relu(alpha: float) -> LeakyRelu:
     """√(2 / (1 + α²)) times x where x > 0 and α x elsewhere: its Q map is the identity; √2 ReLU for α = 0."""
-    scale = math.sqrt(2 / (1 + alpha**2))
-    return lambda x: scale * torch.where(x > 0, x, alpha * x)
+    return LeakyRelu(alpha, math.sqrt(2 / (1 + alpha**2)))
 
 
 def leaky_relu_c(c: Tensor, alpha: float) -> Tensor:

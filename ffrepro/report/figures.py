@@ -46,12 +46,16 @@ class TablePictures:
     fields: list[Picture] = field(default_factory=list)
     text: list[Picture] = field(default_factory=list)
     panels: list[Picture] = field(default_factory=list)
+    sweeps: list[Picture] = field(default_factory=list)
+    maps: list[Picture] = field(default_factory=list)
 
     @property
     def all(self) -> list[Picture]:
         first = [] if self.against_paper is None else [self.against_paper]
         return [
             *first,
+            *self.sweeps,
+            *self.maps,
             *self.curves,
             *self.goodness,
             *self.iterations,

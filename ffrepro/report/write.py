@@ -9,7 +9,7 @@ from pathlib import Path
 from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
-from ffrepro.report import figures, sequences
+from ffrepro.report import figures, sequences, sweeps
 from ffrepro.report.ablations import grid, tried
 from ffrepro.report.claims import claims
 from ffrepro.report.compare import compare, group
@@ -68,7 +68,13 @@ def assemble(results: Path, specs: list[Table]) -> Report:
         tables.append(
             TableView(
                 result,
-                replace(figures.of_table(result), text=of_text, panels=panels(result, runs)),
+                replace(
+                    figures.of_table(result),
+                    text=of_text,
+                    panels=panels(result, runs),
+                    sweeps=sweeps.errors(result),
+                    maps=sweeps.maps(result),
+                ),
                 claims=claims(result),
                 ablations=tuple(grid(spec, one, groups) for one, groups in found),
                 samples=tuple(sequences.samples(result)),

@@ -12,6 +12,7 @@ from ffrepro.algorithm import Setting
 from ffrepro.algorithm.tat import DeepNet
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.architecture.vanilla_resnet import Activated, VanillaResnet
+from ffrepro.augment import centre_crops
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
 from ffrepro.goodness import SumOfSquares
@@ -44,7 +45,13 @@ def images(n: int = 80, seed: int = 0) -> Dataset:
 def make(
     optimizer: Any = SGD, *, epochs: int = 4, dataset: Dataset | None = None, architecture: Any = None, **changed: Any
 ) -> DeepNet:
-    options: dict[str, Any] = {"batch_size": 20, "crop": 16, "augment": True, "label_smoothing": 0.1}
+    options: dict[str, Any] = {
+        "batch_size": 20,
+        "crop": 16,
+        "augment": True,
+        "smallest_crop": 0.5,
+        "label_smoothing": 0.1,
+    }
     algorithm = DeepNet(**options | changed, optimizer=optimizer)
     net = VanillaResnet(
         depth=26, width=4, shortcut_weight=0.0, normalization=None, stem="small", initialization="orthogonal_delta",
@@ -133,6 +140,18 @@ def test_a_cut_run_goes_on_as_if_uncut(optimizer: Any) -> None:
         assert torch.equal(mine, other)
 
 
+def test_the_smallest_crop_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def whole(rows: Tensor, shape: tuple[int, ...], size: int, smallest: float, _: torch.Generator) -> Tensor:
+        asked.append(smallest)
+        return centre_crops(rows, shape, size)
+
+    monkeypatch.setattr("ffrepro.algorithm.tat.random_resized_crops", whole)
+    make(smallest_crop=0.3).train_epoch(1)
+    assert asked == [0.3] * 4
+
+
 def test_crops_are_new_each_time_and_not_used_without_augmentation() -> None:
     seen: list[Tensor] = []
 
@@ -197,6 +216,7 @@ def test_signals_before_training_are_those_of_each_activation() -> None:
         ({"architecture": Mlp([4], 1.0)}, "expected architecture=vanilla_resnet"),
         ({"dataset": make_dataset()}, "expected images in colour"),
         ({"crop": 21}, r"algorithm\.crop is 21.*20 × 20 × 3"),
+        ({"smallest_crop": 0.0}, r"smallest_crop is 0\.0"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, r"algorithm\.optimizer is refused"),
     ],

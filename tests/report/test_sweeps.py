@@ -1,0 +1,132 @@
+"""Rows against an option of theirs: which are drawn, what is said of them, and the maps and signals of their nets."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ffrepro import table
+from ffrepro.errors import UserError
+from ffrepro.report import sweeps
+from ffrepro.report.compare import TableResult, compare
+from ffrepro.report.load import Run
+from ffrepro.table import Sweep
+from tests.report.made import made_record, made_table
+
+DEPTHS = Sweep("Without shortcuts", "depth", [10, 20], {"Plain": ["same", "lower"], "Shaped": ["higher", "preview"]})
+MAP = np.linspace(0.25, 1, 5)
+
+
+class Kept(Run):
+    """A run whose pictures are given."""
+
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def pictures(self) -> dict[str, np.ndarray]:  # type: ignore[override]
+        return self.arrays
+
+
+def run(row: str, error: float, *, seed: int = 0, budget: str = "paper", **arrays: np.ndarray) -> Run:
+    found = Kept(made_record(row, seed, error, budget=budget), "runs/x.json", Path())
+    object.__setattr__(found, "arrays", arrays)
+    return found
+
+
+def result(*runs: Run, **changed: Any) -> TableResult:
+    return compare(replace(made_table(), **{"sweeps": [DEPTHS], **changed}), list(runs))
+
+
+def test_errors_are_means_over_seeds_beside_the_papers() -> None:
+    (picture,) = sweeps.errors(
+        result(run("same", 4.0), run("same", 5.0, seed=1), run("lower", 9.0), run("higher", 3.0))
+    )
+    assert picture.title == "Without shortcuts"
+    assert picture.alt == (
+        "Error against depth, Without shortcuts. Plain, ours: 4.50 % at 10, 9.00 % at 20; Plain, the paper's: 1.36 % "
+        "at 10, 2.00 % at 20; Shaped, ours: 3.00 % at 10; Shaped, the paper's: 1.00 % at 10, 1.50 % at 20."
+    )
+    assert set(picture.files) == {"table9-sweep-1.svg", "table9-sweep-1-dark.svg"}
+    assert "reduced" not in picture.caption
+    assert sweeps.errors(result()) == []
+    assert sweeps.errors(result(run("same", 4.0), sweeps=[])) == []
+
+
+def test_what_is_reduced_or_has_no_paper_is_said_and_drawn() -> None:
+    rows = [replace(row, paper=None, mark=None, reproduced=None) for row in made_table().rows]
+    (picture,) = sweeps.errors(result(run("same", 4.0), run("higher", 3.0, budget="quick"), rows=rows))
+    assert "the paper's" not in picture.alt
+    assert picture.caption.endswith("; reduced: quick budget.")
+
+
+def nets(*rows: str, **changed: Any) -> list[Run]:
+    arrays = {
+        "signal_q": np.array([1.0, 0.5, 2.0]), "signal_c": np.array([0.1, 0.4, 0.7]),
+        "signal_c_theory": np.array([0.1, 0.42, 0.69]), "c_map": MAP,
+    } | changed  # fmt: skip
+    kept = {name: values for name, values in arrays.items() if values is not None}
+    return [run(row, 4.0, **kept) for row in rows]
+
+
+def test_maps_and_signals_are_of_values_for_which_all_lines_have_them() -> None:
+    pictures = sweeps.maps(result(*nets("same", "lower", "higher")))
+    assert [one.title for one in pictures] == ["C maps by depth", "Signals, depth 10"]
+    assert pictures[0].alt.endswith("with a cosine of, depth 10: Plain 0.625, Shaped 0.625.")
+    assert "Plain: mean square from 1.00 to 2.00, cosine from 0.10 to 0.700, in theory 0.690; Shaped" in pictures[1].alt
+    both = sweeps.maps(result(*nets("same", "lower", "higher", "preview")))
+    assert [one.file for one in both] == [
+        "table9-sweep-1-maps.svg", "table9-sweep-1-signals-10.svg", "table9-sweep-1-signals-20.svg",
+    ]  # fmt: skip
+    assert sweeps.maps(result(*nets("same"))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({"signal_c_theory": None}, ["C maps by depth"]),
+        ({"signal_c": np.zeros(2)}, ["C maps by depth"]),
+        ({"signal_q": np.zeros((3, 1))}, ["C maps by depth"]),
+        ({"c_map": np.zeros(1)}, ["Signals, depth 10"]),
+        ({"c_map": None, "signal_q": None}, []),
+    ],
+)
+def test_arrays_that_are_missing_or_do_not_fit_are_not_drawn(changed: dict[str, Any], left: list[str]) -> None:
+    assert [one.title for one in sweeps.maps(result(*nets("same", "higher", **changed)))] == left
+
+
+def test_nets_of_another_sweep_over_the_same_option_are_not_drawn_again() -> None:
+    other = replace(DEPTHS, label="Other optimizer")
+    width = replace(DEPTHS, label="Widths", axis="width")
+    found = result(*nets("same", "higher"))
+    found = replace(found, spec=replace(found.spec, sweeps=[DEPTHS, other, width]))
+    assert [one.title for one in sweeps.errors(found)] == ["Without shortcuts", "Other optimizer", "Widths"]
+    assert [one.file for one in sweeps.maps(found) if "maps" in one.file] == [
+        "table9-sweep-1-maps.svg", "table9-sweep-3-maps.svg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [{}, {"a": ["x"]}, {"a": ["x", "y"], "b": ["x"]}, {"a": ["x", "y"], "b": ["x", "y"], "c": ["x", "y"]}],
+)
+def test_a_sweep_has_a_row_for_each_value_of_each_line(
+    lines: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = {"rows": [], "sweeps": [{"label": "L", "axis": "a", "values": [1, 2], "lines": lines}]}
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "table.yaml").write_text(yaml.safe_dump(described))
+    monkeypatch.setattr(table, "EXPERIMENTS", tmp_path)
+    with pytest.raises(UserError, match=re.escape("sweep 'L': expected one or two lines")):
+        table.load("made")
+
+
+@pytest.mark.parametrize("name", table.names())
+def test_sweeps_are_of_rows_of_their_tables(name: str) -> None:
+    spec = table.load(name)
+    for sweep in spec.sweeps:
+        for rows in sweep.lines.values():
+            spec.chosen(rows)
