@@ -19,10 +19,11 @@ import hydra
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 
 from ffrepro import layers
 from ffrepro.algorithm import Setting
+from ffrepro.architecture.vanilla_resnet import Pointwise
 from ffrepro.bare_products import BATCH, layered, masked
 from ffrepro.config import build
 from ffrepro.dataset import Dataset, Source
@@ -68,6 +69,8 @@ CASES = (
     Case("next character, phases in turn, 300-3×2000, 22,320 windows", "table3/ff_separated", 22_320),
     Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
 )
+_DEEP = (50, 101)  # of nets without shortcuts, each with both optimizers
+_STEPS = 50  # of which K-FAC inverts its factors at one
 _LARGEST = CASES[1]
 _MEASURED = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
 _WRITING = "table3/ff_separated"
@@ -87,6 +90,7 @@ def main() -> int:
             "environment": environment(device, precision),
             "speed": [speed(case, device, precision) for case in CASES],
             "roll_outs": roll_outs(device, precision),
+            "deep_nets": [deep_net(depth, device, precision) for depth in _DEEP],
             "memory": [memory(case, device, precision) for case in CASES if case.experiment in _MEASURED],
             "precision": precisions(device),
         }
@@ -134,6 +138,34 @@ def roll_outs(device: torch.device, precision: str) -> dict[str, Any]:
     seconds = statistics.median(_seconds(algorithm.dreams, device) for _ in range(3))
     strings = len(algorithm.train.strings.unique())
     return {"strings": strings, "characters": len(algorithm.train) // strings, "seconds": seconds}
+
+
+def deep_net(depth: int, device: torch.device, precision: str) -> dict[str, Any]:
+    """Images a second that a net of Table 4 learns from by SGD and by K-FAC, and how much longer K-FAC takes.
+
+    And by SGD with torch's convolutions in the place of our products of matrices.
+    """
+    algorithms = []
+    dataset = _dataset(f"table4/sgd_trelu_{depth}", device)
+    for optimizer in ("sgd", "kfac", "sgd"):
+        algorithm = _begun(f"table4/{optimizer}_trelu_{depth}", device, precision, dataset)
+        algorithm.train = algorithm.train.first(_STEPS * algorithm.batch_size)
+        algorithms.append(algorithm)
+    for module in algorithms[-1].net.modules():
+        if isinstance(module, Pointwise):
+            module.__class__ = nn.Conv2d
+    for algorithm in algorithms:
+        algorithm.train_epoch(1)
+    rounds = [[_seconds(lambda: one.train_epoch(1), device) for one in algorithms] for _ in range(_ROUNDS)]  # noqa: B023
+    images = _STEPS * algorithms[0].batch_size
+    sgd, kfac, convolved = (images / statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+    return {
+        "depth": depth,
+        "sgd_images_per_s": sgd,
+        "kfac_images_per_s": kfac,
+        "kfac_over_sgd": statistics.median(kfac_s / sgd_s for sgd_s, kfac_s, _ in rounds),
+        "convolved_images_per_s": convolved,
+    }
 
 
 def memory(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
@@ -248,6 +280,12 @@ def _print(result: dict[str, Any]) -> None:
         f"Roll-outs of {written['strings']} strings, {written['characters']} characters each: "
         f"{written['seconds']:.2f} s."
     )
+    for net in result["deep_nets"]:
+        console.print(
+            f"Depth {net['depth']} without shortcuts: {net['sgd_images_per_s']:.0f} images a second by SGD, "
+            f"{net['kfac_images_per_s']:.0f} by K-FAC, which takes {net['kfac_over_sgd']:.2f} times as long; "
+            f"{net['convolved_images_per_s']:.0f} by SGD with torch's 1 × 1 convolutions."
+        )
     for memory in result["memory"]:
         console.print(
             f"Peak memory of {memory['case']}: {memory['over_interpreter_with_torch_bytes'] / 1e9:.2f} GB "

@@ -10,8 +10,10 @@ from typing import Any
 import hydra
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from ffrepro import table
 from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
@@ -168,6 +170,26 @@ def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expe
     config = compose(f"experiment={preset}")
     assert {key: OmegaConf.select(config, key) for key in expected} == expected
     assert (config.seed, config.rerun, config.budget.name) == (0, False, "paper")
+
+
+def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
+    params = yaml.safe_load((CONF / "sweep" / "table4.yaml").read_text())["hydra"]["sweeper"]["params"]
+    swept = OverridesParser.create().parse_override(f"experiment={params.pop('experiment')}")
+    assert swept.is_sweep_override()
+    cells = list(swept.sweep_string_iterator())
+    assert cells == [row.experiment for row in table.load("table4").rows]
+    for cell in cells:
+        config = compose(*(f"{name}={value}" for name, value in params.items()), f"experiment={cell}")
+        depth = int(str(config.row).split("_")[2])
+        optimizer = {"sgd": "torch.optim.SGD", "kfac": "ffrepro.optimizer.kfac.KFAC"}[str(config.row).split("_")[0]]
+        assert f"{config.table}/{config.row}" == cell
+        assert (config.architecture.depth, config.algorithm.optimizer["_target_"]) == (depth, optimizer)
+        plain_net = {key: config.architecture[key] for key in ("normalization", "shortcut_weight")}
+        expected = {
+            "w05": (None, 0.5), "w08": (None, 0.8), "bn": ("batch", 0.0), "ln": ("layer", 0.0),
+            "50": ("batch", None) if "resnet" in cell else (None, 0.0),
+        }.get(cell.split("_")[-1], (None, 0.0))  # fmt: skip
+        assert tuple(plain_net.values()) == expected
 
 
 def test_only_the_papers_budget_is_whole_and_refuses_a_stand_in() -> None:

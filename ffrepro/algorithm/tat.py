@@ -126,9 +126,7 @@ class DeepNet:
     def minibatch(self, images: Tensor, targets: Tensor) -> Tensor:
         """One update; returns (2,): the loss in nats, and the number of images that the net got wrong."""
         if self.augment:
-            seen = random_resized_crops(
-                images, self.image_shape, self.crop, self.smallest_crop, self.device_generator
-            )
+            seen = random_resized_crops(images, self.image_shape, self.crop, self.smallest_crop, self.device_generator)
         else:
             seen = centre_crops(images, self.image_shape, self.crop)
         logits = self.logits(seen)

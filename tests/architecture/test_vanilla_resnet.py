@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck as TorchvisionBottleneck
 from torchvision.models.resnet import ResNet
 
 from ffrepro.architecture.mlp import Mlp
-from ffrepro.architecture.vanilla_resnet import Activated, Bottleneck, Net, VanillaResnet, scaled_orthogonal_delta_
+from ffrepro.architecture.vanilla_resnet import (
+    Activated,
+    Bottleneck,
+    Net,
+    Pointwise,
+    VanillaResnet,
+    scaled_orthogonal_delta_,
+)
 from ffrepro.errors import UserError
 from ffrepro.kernel_shaping.activations import Relu, ShapedSmooth, TailoredRelu, TailoredSmooth
 from ffrepro.kernel_shaping.maps import leaky_relu_c
@@ -46,6 +54,18 @@ def given_to_activations(built: Net, images: Tensor) -> list[Tensor]:
 
 
 # The layout ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_pointwise_convolution_is_torchs(bias: bool) -> None:
+    mine = Pointwise(5, 3, 1, bias=bias)
+    x = torch.randn(2, 5, 4, 6, generator=draws(1)).to(memory_format=torch.channels_last).requires_grad_()
+    found, expected = mine(x), conv2d(x, mine.weight, mine.bias)
+    torch.testing.assert_close(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    above = torch.randn(2, 3, 4, 6, generator=draws(2))
+    wanted = [x, *mine.parameters()]
+    torch.testing.assert_close(torch.autograd.grad(found, wanted, above), torch.autograd.grad(expected, wanted, above))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
