@@ -31,11 +31,12 @@ def errors(lines: Sequence[Line], axis: str, note: str = "") -> dict[str, bytes]
         axes = figure.add_subplot()
         for one, (colour, dashes, marker) in zip(lines, _STYLES[-len(lines) :], strict=True):
             ink = getattr(dress, colour)
-            axes.fill_between(one.ours.index, one.ours["min"], one.ours["max"], color=ink, alpha=0.22, linewidth=0)
-            axes.plot(
-                one.ours.index, one.ours["mean"], dashes, color=ink, marker=marker, markersize=5, linewidth=1.8,
-                label=f"{one.label}, ours",
-            )  # fmt: skip
+            if not one.ours.empty:
+                axes.fill_between(one.ours.index, one.ours["min"], one.ours["max"], color=ink, alpha=0.22, linewidth=0)
+                axes.plot(
+                    one.ours.index, one.ours["mean"], dashes, color=ink, marker=marker, markersize=5, linewidth=1.8,
+                    label=f"{one.label}, ours",
+                )  # fmt: skip
             if one.paper:
                 axes.plot(
                     list(one.paper), list(one.paper.values()), ":", color=ink, marker=marker, markersize=5,

@@ -52,6 +52,8 @@ def test_errors_are_means_over_seeds_beside_the_papers() -> None:
     )
     assert set(picture.files) == {"table9-sweep-1.svg", "table9-sweep-1-dark.svg"}
     assert "reduced" not in picture.caption
+    (of_one_line,) = sweeps.errors(result(run("higher", 3.0)))
+    assert "Plain, ours" not in of_one_line.alt
     assert sweeps.errors(result()) == []
     assert sweeps.errors(result(run("same", 4.0), sweeps=[])) == []
 
