@@ -29,7 +29,7 @@ def random_resized_crops(
     The area of a crop is uniform between `smallest`, usually 0.08, and 1 of the image's, the logarithm of width to
     height uniform between those of 3/4 and 4/3, its place uniform within the image. As torchvision's RandomResizedCrop,
     but for this: a side longer than the image's is cut to it (from 0.08 on and of squares, in one crop of seven), where
-    torchvision draws anew, up to ten times, so that a crop has 0.54 of the area on average and not 0.48; crops begin
+    torchvision draws anew, up to ten times, so that a crop has 0.53 of the area on average and not 0.48; crops begin
     and end anywhere, also between pixels; and nothing is averaged where a crop is reduced, so that images' sides should
     be less than twice `size`.
 

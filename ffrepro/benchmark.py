@@ -70,7 +70,7 @@ CASES = (
     Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
 )
 _DEEP = (50, 101)  # of nets without shortcuts, each with both optimizers
-_STEPS = 50  # of which K-FAC inverts its factors at one
+_STEPS = 50  # K-FAC observes curvature and inverts it every so often
 _LARGEST = CASES[1]
 _MEASURED = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
 _WRITING = "table3/ff_separated"

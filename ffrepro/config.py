@@ -41,7 +41,8 @@ def build(config: DictConfig, **replaced: Any) -> Any:
         UserError: a value is not of the type that the object declares, or the object refuses it.
     """
     target = hydra.utils.get_object(config._target_)
-    if not config.get("_partial_", False):
+    # What torch takes is not said in types that could be checked.
+    if str(config._target_).startswith("ffrepro."):
         kinds = get_type_hints(target.__init__)
         for key in (str(key) for key in config if not str(key).startswith("_")):
             if key not in kinds:

@@ -190,6 +190,9 @@ def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
             "50": ("batch", None) if "resnet" in cell else (None, 0.0),
         }.get(cell.split("_")[-1], (None, 0.0))  # fmt: skip
         assert tuple(plain_net.values()) == expected
+        kind, scale = ("TailoredRelu", None) if "trelu" in cell else ("Relu", 1.0 if "resnet" in cell else None)
+        assert config.architecture.activation["_target_"] == f"ffrepro.kernel_shaping.activations.{kind}"
+        assert config.architecture.activation.get("scale") == scale
 
 
 def test_only_the_papers_budget_is_whole_and_refuses_a_stand_in() -> None:

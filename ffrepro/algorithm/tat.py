@@ -52,6 +52,8 @@ class DeepNet:
         label_smoothing: float,
         optimizer: Callable[..., Any],
     ) -> None:
+        if crop < 1:
+            raise UserError(f"algorithm.crop is {crop}: expected at least 1 pixel.")
         if not 0 < smallest_crop <= 1:
             raise UserError(f"algorithm.smallest_crop is {smallest_crop}: expected a share of the area, up to 1.")
         if not 0 <= label_smoothing < 1:
@@ -84,20 +86,17 @@ class DeepNet:
         self.net = self.plan.module(setting.dataset.n_classes, self.generator)
         self.net.to(setting.device, setting.state)
         self.net.to(memory_format=torch.channels_last)
-        self.optimizer = self._optimizer()
-        self.base_rate = self._rate
+        self.optimizer, self.base_rate = self._optimizer()
         self.signals = self._signals(setting.dataset.test.inputs[: 2 * _PAIRS])
 
-    def _optimizer(self) -> Any:
+    def _optimizer(self) -> tuple[Any, float]:
+        """The optimizer and its learning rate."""
         of_net = isinstance(self._make_optimizer, partial) and self._make_optimizer.func is KFAC
         try:
-            return self._make_optimizer(self.net if of_net else self.net.parameters())
+            optimizer = self._make_optimizer(self.net if of_net else self.net.parameters())
+            return optimizer, float(optimizer.lr if of_net else optimizer.param_groups[0]["lr"])
         except (TypeError, ValueError) as error:
             raise UserError(f"algorithm.optimizer is refused: {error}") from error
-
-    @property
-    def _rate(self) -> float:
-        return float(self.optimizer.lr if isinstance(self.optimizer, KFAC) else self.optimizer.param_groups[0]["lr"])
 
     def _set_rate(self, rate: float) -> None:
         if isinstance(self.optimizer, KFAC):
@@ -160,7 +159,8 @@ class DeepNet:
     @torch.no_grad()
     def _signals(self, rows: Tensor) -> dict[str, np.ndarray]:
         """Of nets that no normalization keeps in shape: by activation, and of the whole net its C map."""
-        if self.plan.normalization is not None:
+        network, rows = self.plan.network, rows[: len(rows) // 2 * 2]
+        if self.plan.normalization is not None or network is None or not len(rows):
             return {}
         given: list[Tensor] = []
         activations = [module for module in self.net.modules() if isinstance(module, Activated)]
@@ -172,7 +172,7 @@ class DeepNet:
         self.logits(centre_crops(rows, self.image_shape, self.crop))
         for watch in watches:
             watch.remove()
-        function, network = activations[0].function, self.plan.network
+        function = activations[0].function
         found = signals(given, function, chain=self.plan.shortcut_weight == 0)
         arrays = {"signal_q": found.q, "signal_c": found.c, "signal_c_theory": found.c_theory}
         arrays["c_map"] = global_c_map(network, function)

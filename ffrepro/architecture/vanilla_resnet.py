@@ -72,12 +72,12 @@ class VanillaResnet:
         self.activation = activation
 
     @property
-    def network(self) -> Network:
-        """What kernel shaping has to know of the net."""
+    def network(self) -> Network | None:
+        """What kernel shaping has to know of the net; None with plain shortcuts, which lengths grow with."""
         blocks = _GROUPS[self.depth]
         weight = self.shortcut_weight
-        if weight is None:  # shaping is for nets with weighted shortcuts; a sum's share is taken as a half
-            weight = 0.5**0.5
+        if weight is None:
+            return None
         if weight == 0:
             return [Chain(3 * sum(blocks) + 1)]
         network: list[Chain | Shortcut] = []
@@ -101,9 +101,9 @@ class VanillaResnet:
 
     def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """See `Architecture.shapes`: of each convolution (places, fan_in, channels)."""
-        side = input_shape[0] // (4 if self.stem == "imagenet" else 2)
+        side = -(-input_shape[0] // (4 if self.stem == "imagenet" else 2))
         kernel = 7 if self.stem == "imagenet" else 3
-        shapes: list[tuple[int, ...]] = [((input_shape[0] // 2) ** 2, 3 * kernel**2, self.width)]
+        shapes: list[tuple[int, ...]] = [((-(-input_shape[0] // 2)) ** 2, 3 * kernel**2, self.width)]
         channels = self.width
         for group, blocks in enumerate(_GROUPS[self.depth]):
             inner, outer = self.width * 2**group, self.width * 2**group * _EXPANSION

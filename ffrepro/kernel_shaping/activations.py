@@ -1,5 +1,6 @@
 """Choices of an activation function, each made for the network that it will stand in."""
 
+import math
 from typing import Protocol
 
 import torch
@@ -22,8 +23,8 @@ _SMOOTH: dict[str, Activation] = {
 class ActivationChoice(Protocol):
     """Makes the activation function of all layers of a network."""
 
-    def made_for(self, network: Network) -> Activation:
-        """Raises UserError where there is none for this network."""
+    def made_for(self, network: Network | None) -> Activation:
+        """None is a network that theory says nothing of. Raises UserError where there is no such function for it."""
         ...
 
 
@@ -31,9 +32,11 @@ class Relu:
     """ReLU times `scale`: with √2, for `scale` None, it is on the edge of chaos, and lengths stay."""
 
     def __init__(self, scale: float | None) -> None:
+        if scale is not None and not 0 < scale < math.inf:
+            raise UserError(f"architecture.activation.scale is {scale}: expected more than 0, or null for √2.")
         self.scale = scale
 
-    def made_for(self, network: Network) -> Activation:
+    def made_for(self, network: Network | None) -> Activation:
         return leaky_relu(0.0) if self.scale is None else LeakyRelu(0.0, self.scale)
 
 
@@ -45,11 +48,13 @@ class TailoredRelu:
     """
 
     def __init__(self, eta: float, alpha: float | None) -> None:
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise UserError(f"architecture.activation.alpha is {alpha}: expected 0 (ReLU) to 1 (linear), or null.")
         self.eta = eta
         self.alpha = alpha
 
-    def made_for(self, network: Network) -> Activation:
-        return leaky_relu(tailored_leaky_relu(network, self.eta) if self.alpha is None else self.alpha)
+    def made_for(self, network: Network | None) -> Activation:
+        return leaky_relu(tailored_leaky_relu(_known(network), self.eta) if self.alpha is None else self.alpha)
 
 
 class TailoredSmooth:
@@ -59,8 +64,8 @@ class TailoredSmooth:
         self.activation = _smooth(name)
         self.tau = tau
 
-    def made_for(self, network: Network) -> Activation:
-        return tailored_smooth(self.activation, network, self.tau)
+    def made_for(self, network: Network | None) -> Activation:
+        return tailored_smooth(self.activation, _known(network), self.tau)
 
 
 class ShapedSmooth:
@@ -70,8 +75,17 @@ class ShapedSmooth:
         self.activation = _smooth(name)
         self.zeta = zeta
 
-    def made_for(self, network: Network) -> Activation:
-        return shaped(self.activation, network, self.zeta)
+    def made_for(self, network: Network | None) -> Activation:
+        return shaped(self.activation, _known(network), self.zeta)
+
+
+def _known(network: Network | None) -> Network:
+    if network is None:
+        raise UserError(
+            "architecture.shortcut_weight is null, a plain sum, with which lengths grow, and no activation can be "
+            "tailored to the net: expected 0 to 1, or architecture.activation=relu."
+        )
+    return network
 
 
 def _smooth(name: str) -> Activation:

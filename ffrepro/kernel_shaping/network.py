@@ -3,8 +3,9 @@
 Sources: DKS, sections 5 and 6; TAT, sections 3 and 4.
 
 Convolutions and sums whose weights' squares add up to 1 leave the maps to the activations: in a chain local maps are
-composed, and a shortcut mixes the cosine before the branch with the one after it. A map C with C(1) = 1 that is convex
-and increasing on [0, 1] stays above the diagonal there, so that of all subnetworks the whole one has the largest C(0).
+composed, and a shortcut mixes the cosine before the branch with the one after it. A local map C that is convex on
+[0, 1], with C(1) = 1 and C'(1) at most 1, as Leaky ReLU's, stays above the diagonal there. So of all subnetworks that
+begin and end between blocks, or are one branch, the whole network has the largest C(0).
 """
 
 from collections.abc import Callable, Sequence

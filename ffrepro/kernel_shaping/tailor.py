@@ -31,7 +31,7 @@ def tailored_leaky_relu(network: Network, eta: float) -> float:
         UserError: `eta` is none of a cosine's values between 0 and 1, or not even ReLU, α = 0, gets so far.
     """
     if not 0 < eta < 1:
-        raise UserError(f"eta is {eta}: expected more than 0 and less than 1.")
+        raise UserError(f"architecture.activation.eta is {eta}: expected more than 0 and less than 1.")
 
     def global_c(alpha: float) -> float:
         return cosine(network, lambda c: leaky_relu_c(c, alpha), torch.zeros((), dtype=torch.float64)).item()
@@ -40,8 +40,8 @@ def tailored_leaky_relu(network: Network, eta: float) -> float:
     if farthest < eta:
         n = sum(part.activations for part in network)
         raise UserError(
-            f"eta is {eta}, and {n} activations reach {farthest:.4f} at most, with ReLU itself (alpha = 0): expected "
-            f"less than that, or more activations, or a smaller shortcut weight."
+            f"architecture.activation.eta is {eta}, and {n} activations reach {farthest:.4f} at most, with ReLU itself "
+            "(alpha = 0): expected less than that, or more activations, or a smaller shortcut weight."
         )
     low, high = 0.0, 1.0  # global_c falls from `farthest` to 0
     for _ in range(_HALVINGS):
@@ -99,7 +99,7 @@ def tailored_smooth(activation: Activation, network: Network, tau: float) -> Tai
         UserError: no γ (φ(α x + β) + δ) does that.
     """
     if tau <= 0:
-        raise UserError(f"tau is {tau}: expected more than 0.")
+        raise UserError(f"architecture.activation.tau is {tau}: expected more than 0.")
     local = tau / curvature(network, 1.0)
     return _solved(
         activation,
@@ -116,7 +116,9 @@ def shaped(activation: Activation, network: Network, zeta: float) -> Tailored:
         UserError: no γ (φ(α x + β) + δ) does that.
     """
     if zeta <= 1:
-        raise UserError(f"zeta is {zeta}: expected more than 1, the slope of a network of linear layers.")
+        raise UserError(
+            f"architecture.activation.zeta is {zeta}: expected more than 1, the slope of a network of linear layers."
+        )
     most = 2.0
     while slope(network, most) < zeta:
         most *= 2

@@ -36,7 +36,8 @@ class KFAC:
         lr: learning rate; the attribute of this name is for a schedule to set.
         momentum: μ.
         damping: λ, as if added to the Fisher matrix's diagonal; see `Layer.invert`.
-        norm_constraint: the most that lr² Δᵀ∇ may be, with the loss's gradient ∇; Δ is scaled down to it.
+        norm_constraint: the most that lr² ΔᵀFΔ may be, with FΔ taken for the gradient of the loss that Δ was made from;
+            a longer Δ is scaled down to it. None: as long as it is.
         curvature_decay: what a step leaves of the weight of those before it in the averages of A, G and the diagonal.
         curvature_period: these are observed at one step in so many, as that costs more than a step of SGD.
         inverse_period: A and G are inverted at one step in so many, beginning with the first.
@@ -58,9 +59,15 @@ class KFAC:
         inverse_period: int,
     ) -> None:
         positive = {"damping": damping, "curvature_period": curvature_period, "inverse_period": inverse_period}
+        positive |= {} if norm_constraint is None else {"norm_constraint": norm_constraint}
         for name, value in positive.items():
-            if value <= 0:
-                raise UserError(f"optimizer.{name} is {value}: expected more than 0.")
+            if not 0 < value < math.inf:
+                raise UserError(f"algorithm.optimizer.{name} is {value}: expected more than 0.")
+        for name, value in {"momentum": momentum, "curvature_decay": curvature_decay}.items():
+            if not 0 <= value < 1:
+                raise UserError(f"algorithm.optimizer.{name} is {value}: expected 0 to less than 1.")
+        if not 0 <= lr < math.inf:
+            raise UserError(f"algorithm.optimizer.lr is {lr}: expected 0 or more.")
         self.lr = lr
         self.momentum = momentum
         self.damping = damping

@@ -92,6 +92,8 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
         if one is not None and other is not None:
             full = first.verdict == second.verdict == "measured"
             finding = found_in_points(claim, one, other) if full else "incomplete"
+        elif claim.says == "worse" and first.diverged and second.verdict == "measured":
+            finding = "holds: it diverged"
         difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
         said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
         lines.append(Line(said, kinds, (finding, *cells, difference)))

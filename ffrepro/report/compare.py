@@ -155,6 +155,13 @@ class RowResult:
         return None if self.shown is None else self.shown.summaries.get(self.shown.metric.replace("test_", "train_"))
 
     @property
+    def diverged(self) -> bool:
+        """Whether it was trained with all seeds that were to be run, and with none to an end."""
+        runs = () if self.shown is None else self.shown.runs
+        seeds = {run.record.seed for run in runs if run.record.status == "diverged"}
+        return len(seeds) == len(runs) > 0 and seeds >= set(self.wanted_seeds)
+
+    @property
     def missing_seeds(self) -> tuple[int, ...]:
         """Seeds that were to be run and have no result."""
         have = self.shown.seeds if self.shown else ()

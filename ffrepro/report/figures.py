@@ -132,7 +132,7 @@ def _error_curves(group: Group) -> list[tuple[str, pd.DataFrame]]:
 def _papers_softmax(table: TableResult, row: RowResult) -> float | None:
     """The paper's test error by the test that learning curves are of, where a net is tested in two ways."""
     if row.spec.test is None:
-        return row.spec.paper
+        return None if row.spec.reproduced is None else row.spec.paper  # not one of other data
     others = (other.spec for other in table.rows if other.spec.record == row.spec.name)
     return next((other.paper for other in others if other.metric == "test_error_softmax"), None)
 

@@ -1,6 +1,7 @@
 """Rows that differ in an option: their errors against it, and what theory says of their nets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,17 +21,18 @@ def errors(table: TableResult) -> list[Picture]:
 
 
 def maps(table: TableResult) -> list[Picture]:
-    """C maps of the nets of the first sweep over each option, and their signals before training.
-
-    Sweeps of another optimizer are of the same nets.
-    """
-    pictures = []
+    """C maps and signals before training of the nets of all sweeps over one option; nets are drawn once."""
+    pictures: list[Picture] = []
+    drawn: list[set[str]] = []
+    first: dict[str, int] = {}
     for number, sweep in _numbered(table):
-        if sweep.axis in {earlier.axis for earlier in table.spec.sweeps[: number - 1]}:
-            continue
+        first.setdefault(sweep.axis, number)
+    for axis, number in first.items():
+        alike = [sweep for sweep in table.spec.sweeps if sweep.axis == axis]
         name = f"{table.spec.name}-sweep-{number}"
-        pictures += [one for one in (_maps(f"{name}-maps", sweep, table),) if one is not None]
-        pictures += _signals(f"{name}-signals", sweep, table)
+        maps_ = _maps(f"{name}-maps", alike, table)
+        pictures += [] if maps_ is None else [maps_]
+        pictures += _signals(f"{name}-signals", alike, table, drawn)
     return pictures
 
 
@@ -49,6 +51,12 @@ def _errors(name: str, sweep: Sweep, table: TableResult) -> Picture | None:
     if all(line.ours.empty for line in lines):
         return None
     note = ", ".join(sorted(kinds))
+    failed = [
+        f"{label} at {value:g} diverged"
+        for label, rows in _lines(sweep, table).items()
+        for value, row in rows.items()
+        if row.diverged
+    ]
     said = [
         f"{line.label}, {whose}: " + ", ".join(f"{text.number(error)} % at {value:g}" for value, error in curve.items())
         for line in lines
@@ -60,8 +68,9 @@ def _errors(name: str, sweep: Sweep, table: TableResult) -> Picture | None:
         draw_sweeps.errors(lines, sweep.axis, note),
         title=sweep.label,
         caption="A line is the mean over seeds, the light band reaches from the lowest to the highest"
-        + (f"; {note}." if note else "."),
-        alt=f"Error against {sweep.axis}, {sweep.label}. {'; '.join(said)}.",
+        + "".join(f"; {one}" for one in [note, *failed] if one)
+        + ".",
+        alt=f"Error against {sweep.axis}, {sweep.label}. {'; '.join([*said, *failed])}.",
     )
 
 
@@ -84,23 +93,51 @@ def _by_value(rows: dict[float, RowResult]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "min", "max"])
 
 
-def _kept(row: RowResult, *names: str) -> tuple[np.ndarray, ...] | None:
-    """Arrays of one length that the row's pictures keep, if they do."""
-    run = None if row.shown is None else first_with_pictures(row.shown)
-    if run is None:
-        return None
-    arrays = tuple(run.pictures[name] for name in names if name in run.pictures)
-    alike = len(arrays) == len(names) and {one.shape for one in arrays} == {(len(arrays[0]),)}
-    return arrays if alike and len(arrays[0]) > 1 else None
+@dataclass(frozen=True)
+class _Kept:
+    """What a row's pictures keep: arrays of one length, of a run with these kinds and this seed."""
+
+    row: str
+    arrays: tuple[np.ndarray, ...]
+    kinds: list[str]
+    seed: int
 
 
-def _maps(name: str, sweep: Sweep, table: TableResult) -> Picture | None:
-    panels = []
-    for value in sweep.values:
-        kept = {label: _kept(rows[value], "c_map") for label, rows in _lines(sweep, table).items()}
-        found = {label: arrays[0] for label, arrays in kept.items() if arrays is not None}
-        if len(found) == len(sweep.lines):
-            panels.append((f"{sweep.axis} {value:g}", found))
+def _kept(sweeps: list[Sweep], value: float, table: TableResult, *names: str) -> dict[str, _Kept]:
+    """Of each line, at a value, the first row of any of the `sweeps` that keeps these arrays; {} if a line has none."""
+    found: dict[str, _Kept] = {}
+    for sweep in sweeps:
+        for label, rows in _lines(sweep, table).items():
+            group = rows[value].shown if value in rows else None
+            run = None if group is None else first_with_pictures(group)
+            if label in found or group is None or run is None:
+                continue
+            arrays = tuple(run.pictures[name] for name in names if name in run.pictures)
+            if (
+                len(arrays) == len(names)
+                and {one.shape for one in arrays} == {(len(arrays[0]),)}
+                and len(arrays[0]) > 1
+            ):
+                found[label] = _Kept(rows[value].spec.name, arrays, text.kinds(group), run.record.seed)
+    return {label: found[label] for label in sweeps[0].lines} if set(sweeps[0].lines) <= set(found) else {}
+
+
+def _of(kept: Iterable[_Kept]) -> str:
+    """Which runs a figure is of, to stand behind its caption."""
+    kept = list(kept)
+    seeds = ", ".join(str(seed) for seed in sorted({one.seed for one in kept}))
+    kinds = sorted({kind for one in kept for kind in one.kinds})
+    return "; ".join([f"Seed {seeds}", *kinds]) + "."
+
+
+def _maps(name: str, sweeps: list[Sweep], table: TableResult) -> Picture | None:
+    axis = sweeps[0].axis
+    kept = {value: _kept(sweeps, value, table, "c_map") for value in sweeps[0].values}
+    panels = [
+        (f"{axis} {value:g}", {label: one.arrays[0] for label, one in lines.items()})
+        for value, lines in kept.items()
+        if lines
+    ]
     if not panels:
         return None
     said = [
@@ -110,19 +147,24 @@ def _maps(name: str, sweep: Sweep, table: TableResult) -> Picture | None:
     return svg(
         name,
         draw_sweeps.maps(panels),
-        title=f"C maps by {sweep.axis}",
-        caption="What a wide net before training does to the cosine of two inputs; dotted: leaves it as it is.",
+        title=f"C maps by {axis}",
+        caption="What a wide net before training does to the cosine of two inputs; dotted: leaves it as it is. "
+        + _of(one for lines in kept.values() for one in lines.values()),
         alt=f"C maps of whole nets. Orthogonal inputs leave them with a cosine of, {'; '.join(said)}.",
     )
 
 
-def _signals(name: str, sweep: Sweep, table: TableResult) -> list[Picture]:
+def _signals(name: str, sweeps: list[Sweep], table: TableResult, drawn: list[set[str]]) -> list[Picture]:
+    """A figure for each value; nets in `drawn`, to which these are added, are left out."""
     pictures = []
-    for value in sweep.values:
-        kept = {label: _kept(rows[value], *_SIGNALS) for label, rows in _lines(sweep, table).items()}
-        nets = [draw_sweeps.Signal(label, *arrays) for label, arrays in kept.items() if arrays is not None]
-        if len(nets) < len(sweep.lines):
+    axis = sweeps[0].axis
+    for value in sweeps[0].values:
+        kept = _kept(sweeps, value, table, *_SIGNALS)
+        rows = {one.row for one in kept.values()}
+        if not kept or rows in drawn:
             continue
+        drawn.append(rows)
+        nets = [draw_sweeps.Signal(label, *one.arrays) for label, one in kept.items()]
         said = [
             f"{net.label}: mean square from {net.q[0]:.2f} to {net.q[-1]:.2f}, cosine from {net.c[0]:.2f} to "
             f"{net.c[-1]:.3f}, in theory {net.c_theory[-1]:.3f}"
@@ -131,10 +173,10 @@ def _signals(name: str, sweep: Sweep, table: TableResult) -> list[Picture]:
         picture = svg(
             f"{name}-{value:g}",
             draw_sweeps.signals(nets),
-            title=f"Signals, {sweep.axis} {value:g}",
+            title=f"Signals, {axis} {value:g}",
             caption="Of what each activation is given, in the net as it was built, before training: mean squares, and "
-            "the cosine of two images at one place.",
-            alt=f"Signals before training by activation, {sweep.axis} {value:g}. {'; '.join(said)}.",
+            f"the cosine of two images at one place. {_of(kept.values())}",
+            alt=f"Signals before training by activation, {axis} {value:g}. {'; '.join(said)}.",
         )
         pictures.append(picture)
     return pictures

@@ -1,9 +1,11 @@
 """Deep nets trained by backpropagation: steps against plain torch, crops, both optimizers, cut runs, signals."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -210,12 +212,38 @@ def test_signals_before_training_are_those_of_each_activation() -> None:
         assert found["signal_c"][number] == pytest.approx(cosines.mean().item(), rel=1e-3)
 
 
+@pytest.mark.parametrize(("n_test", "kept"), [(7, 6), (1, 0)])
+def test_signals_are_of_pairs(n_test: int, kept: int) -> None:
+    made = images(40)
+    algorithm = make(dataset=replace(made, test=made.test.first(n_test)))
+    found = algorithm.pictures(algorithm.train)
+    if kept:
+        of_pairs = make(dataset=replace(made, test=made.test.first(kept))).pictures(algorithm.train)
+        assert found["signal_c"] == pytest.approx(of_pairs["signal_c"])
+        assert np.isfinite(found["c_map"]).all()
+    assert bool(found) == bool(kept)
+
+
+@pytest.mark.parametrize(("normalization", "weight"), [("batch", 0.0), (None, None), (None, 0.5), (None, 0.0)])
+def test_theory_is_kept_of_nets_that_it_speaks_of(normalization: str | None, weight: float | None) -> None:
+    net = VanillaResnet(
+        depth=26, width=4, shortcut_weight=weight, normalization=normalization, stem="small",
+        initialization="orthogonal_delta", activation=Relu(None),
+    )  # fmt: skip
+    kept = set(make(architecture=net).pictures(images().test))
+    expected = set() if normalization or weight is None else {"signal_q", "signal_c", "c_map"}
+    assert kept == expected | ({"signal_c_theory"} if expected and weight == 0 else set())
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
         ({"architecture": Mlp([4], 1.0)}, "expected architecture=vanilla_resnet"),
         ({"dataset": make_dataset()}, "expected images in colour"),
         ({"crop": 21}, r"algorithm\.crop is 21.*20 × 20 × 3"),
+        ({"crop": 0}, r"algorithm\.crop is 0: expected at least 1"),
+        ({"optimizer": partial(torch.optim.SGD, lr=None)}, r"algorithm\.optimizer is refused"),
+        ({"architecture": 0, "smallest_crop": 1.01}, r"smallest_crop is 1\.01"),
         ({"smallest_crop": 0.0}, r"smallest_crop is 0\.0"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, r"algorithm\.optimizer is refused"),

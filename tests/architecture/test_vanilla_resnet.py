@@ -28,6 +28,10 @@ from ffrepro.kernel_shaping.network import Chain, cosine
 DEPTHS = {26: [2, 2, 2, 2], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
 
 
+def relu_c(c: Tensor) -> Tensor:
+    return leaky_relu_c(c, 0.0)
+
+
 def plan(**changed: Any) -> VanillaResnet:
     options: dict[str, Any] = {
         "depth": 26, "width": 4, "shortcut_weight": 0.0, "normalization": None, "stem": "small",
@@ -95,13 +99,15 @@ def test_without_shortcuts_there_are_as_many_layers_of_weights_as_the_depth_says
 
 def test_kernel_shaping_counts_every_activation_once() -> None:
     for weight in (0.5, 0.8):
-        assert sum(part.activations for part in plan(depth=50, shortcut_weight=weight).network) == 49
+        network = plan(depth=50, shortcut_weight=weight).network
+        assert network is not None
+        assert sum(part.activations for part in network) == 49
 
 
 @pytest.mark.parametrize("shortcut_weight", [0.0, 0.5, None])
-@pytest.mark.parametrize(("stem", "side"), [("small", 64), ("imagenet", 96)])
+@pytest.mark.parametrize(("stem", "side"), [("small", 64), ("imagenet", 96), ("small", 33), ("imagenet", 70)])
 def test_shapes_are_the_products_of_a_forward_pass(stem: str, side: int, shortcut_weight: float | None) -> None:
-    mine = plan(stem=stem, shortcut_weight=shortcut_weight)
+    mine = plan(stem=stem, shortcut_weight=shortcut_weight, activation=Relu(None))
     built, counted = mine.module(10, draws()), 0
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
@@ -235,6 +241,36 @@ def test_every_choice_of_activation_makes_a_net_that_keeps_its_signals(activatio
         assert 0.02 < x.square().mean().item() < 20
 
 
+@pytest.mark.parametrize(("weight", "alpha"), [(0.0, 0.4259072), (0.5, 0.35725), (0.8, 0.15410)])
+def test_the_net_that_is_tailored_has_the_golden_slope(weight: float, alpha: float) -> None:
+    activation = TailoredRelu(0.9, None).made_for(plan(depth=50, shortcut_weight=weight).network)
+    assert activation.alpha == pytest.approx(alpha, abs=6e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.8])
+def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
+    architecture = plan(depth=26, width=64, shortcut_weight=weight, activation=Relu(None))
+    network, found = architecture.network, []
+    assert network is not None
+    theory = cosine(network, relu_c, torch.zeros((), dtype=torch.float64)).item()
+    for seed in range(3):
+        x = torch.randn(16, 64, 2, 2, generator=draws(seed))  # in the place of the stem's output
+        built = architecture.module(10, draws(seed + 10))
+        for block in built.blocks:
+            x = block(x)
+        x = built.activation(x)
+        found.append(torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean().item())
+    assert sum(found) / 3 == pytest.approx(theory, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "activation", [TailoredRelu(0.9, None), TailoredSmooth("tanh", 0.3), ShapedSmooth("tanh", 1.5)]
+)
+def test_nothing_is_tailored_to_plain_shortcuts(activation: Any) -> None:
+    with pytest.raises(UserError, match=r"architecture\.shortcut_weight is null"):
+        plan(shortcut_weight=None, activation=activation).module(10, draws())
+
+
 # Mistakes ------------------------------------------------------------------------------------------
 
 
@@ -261,4 +297,10 @@ def test_what_cannot_be_built_is_said() -> None:
         plan(shortcut_weight=0.9).module(10, draws())
     with pytest.raises(UserError, match=r"activation\.name is 'tan'.*tanh"):
         TailoredSmooth("tan", 0.3)
+    for scale in (0.0, -1.0, float("nan")):
+        with pytest.raises(UserError, match=r"architecture\.activation\.scale is"):
+            Relu(scale)
+    for alpha in (-0.1, float("inf")):
+        with pytest.raises(UserError, match=r"architecture\.activation\.alpha is"):
+            TailoredRelu(0.9, alpha)
     assert not hasattr(Mlp([3], 1.0), "module")

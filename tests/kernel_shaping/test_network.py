@@ -44,7 +44,7 @@ def test_slope_and_curvature_are_derivatives_at_1() -> None:
             assert curvature(NETWORK, local_curvature) == pytest.approx(second.item(), rel=1e-12)
 
 
-def test_the_whole_network_has_the_largest_cosine_of_its_subnetworks() -> None:
+def test_the_whole_network_has_the_largest_cosine_of_subnetworks_between_blocks_and_of_branches() -> None:
     for local in (relu_c, lambda c: c_map(torch.nn.functional.softplus, c)):
         zero = torch.zeros((), dtype=torch.float64)
         whole = cosine(NETWORK, local, zero)

@@ -158,9 +158,9 @@ def test_on_the_edge_of_chaos_lengths_stay_and_slopes_are_1(activation: Activati
 
 
 def test_impossible_wishes_are_named() -> None:
-    with pytest.raises(UserError, match="tau is 0"):
+    with pytest.raises(UserError, match=r"architecture\.activation\.tau is 0"):
         tailored_smooth(torch.tanh, [Chain(10)], 0)
-    with pytest.raises(UserError, match=r"zeta is 1\.0"):
+    with pytest.raises(UserError, match=r"architecture\.activation\.zeta is 1\.0"):
         shaped(torch.tanh, [Chain(10)], 1.0)
     with pytest.raises(UserError, match=r"cannot be tailored to tau = 0\.3"):
         tailored_smooth(lambda x: x + 0 * x.square(), [Chain(10)], 0.3)  # a line stays one

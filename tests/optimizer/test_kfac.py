@@ -566,10 +566,23 @@ def test_convolutions_of_unknown_kind_are_named(layer: nn.Conv2d, problem: str) 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["damping", "curvature_period", "inverse_period"])
-def test_values_that_make_no_sense_are_named(name: str) -> None:
-    with pytest.raises(UserError, match=rf"^optimizer\.{name} is 0: expected more than 0\.$"):
-        kfac(mlp(), **{name: 0})
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        *((name, 0, "more than 0") for name in ("damping", "norm_constraint", "curvature_period", "inverse_period")),
+        ("damping", math.nan, "more than 0"),
+        ("norm_constraint", -1.0, "more than 0"),
+        ("momentum", 1.0, "0 to less than 1"),
+        ("momentum", -0.1, "0 to less than 1"),
+        ("curvature_decay", 1.5, "0 to less than 1"),
+        ("curvature_decay", math.nan, "0 to less than 1"),
+        ("lr", -1.0, "0 or more"),
+        ("lr", math.inf, "0 or more"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(name: str, value: float, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"^algorithm\.optimizer\.{name} is {value}: expected {expected}\.$"):
+        kfac(mlp(), **{name: value})
 
 
 def test_a_loss_that_cannot_be_observed_is_refused() -> None:

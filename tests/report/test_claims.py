@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from ffrepro.record import Record
 from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points
 from ffrepro.report.compare import compare
 from ffrepro.report.grids import Grid
@@ -104,6 +105,24 @@ def test_a_claim_in_points_is_tested_on_test_errors_of_full_rows() -> None:
     assert (second.label, second.cells) == ("Never run", ("not measured", "–", "32.50", "–"))
     assert grid("quick").lines[0].cells[0] == "incomplete"
     assert grid("quick").lines[0].kinds == ["reduced: quick budget"]
+
+
+def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -> None:
+    rows = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1]) for name in ("deep", "shallow")]
+    claim = Claim("Deep is 10 points worse", ("deep", "shallow"), "worse", "S", 10.0)
+
+    def finding(claim: Claim, *records: Record) -> str:
+        found = [Run(one, "runs/x.json", Path()) for one in records]
+        grid = claims(compare(replace(made_table(), rows=rows, claims=[claim]), found))
+        assert grid is not None
+        return grid.lines[0].cells[0]
+
+    shallow = [made_record("shallow", seed, 30.0) for seed in (0, 1)]
+    deep = [made_record("deep", seed, status="diverged", error="in epoch 1") for seed in (0, 1)]
+    assert finding(claim, *deep, *shallow) == "holds: it diverged"
+    assert finding(claim, deep[0], *shallow) == "not measured"
+    assert finding(claim, *deep, shallow[0]) == "not measured"
+    assert finding(replace(claim, says="within"), *deep, *shallow) == "not measured"
 
 
 def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:

@@ -8,6 +8,7 @@ import pytest
 from ffrepro.record import Record
 from ffrepro.report import text
 from ffrepro.report.compare import RowResult, Summary, by_epoch, compare, group, judged, summarize
+from ffrepro.report.figures import of_table
 from ffrepro.report.load import Run
 from ffrepro.table import Row
 from tests.report.made import made_record, made_table
@@ -190,3 +191,12 @@ def test_groups_without_a_table_take_the_metric_that_is_there() -> None:
 
     assert found["a"][0].metric == "test_perplexity"
     assert group([]) == {}
+
+
+@pytest.mark.parametrize(("reproduced", "drawn"), [((1.3, 1.4), True), (None, False)])
+def test_a_papers_number_of_other_data_is_no_line_in_the_learning_curve(
+    reproduced: tuple[float, float] | None, drawn: bool
+) -> None:
+    rows = [replace(row, reproduced=reproduced) for row in made_table().rows if row.name == "same"]
+    (curve,) = of_table(compare(replace(made_table(), rows=rows), runs(1.3, 1.4, 1.35))).curves
+    assert ("The paper's: 1.36 %" in curve.alt) == drawn

@@ -31,9 +31,11 @@ class Kept(Run):
         return self.arrays
 
 
-def run(row: str, error: float, *, seed: int = 0, budget: str = "paper", **arrays: np.ndarray) -> Run:
-    found = Kept(made_record(row, seed, error, budget=budget), "runs/x.json", Path())
-    object.__setattr__(found, "arrays", arrays)
+def run(
+    row: str, test_error: float, *, seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **changed: Any
+) -> Run:
+    found = Kept(made_record(row, seed, test_error, **changed), "runs/x.json", Path())
+    object.__setattr__(found, "arrays", arrays or {})
     return found
 
 
@@ -65,13 +67,13 @@ def test_what_is_reduced_or_has_no_paper_is_said_and_drawn() -> None:
     assert picture.caption.endswith("; reduced: quick budget.")
 
 
-def nets(*rows: str, **changed: Any) -> list[Run]:
+def nets(*rows: str, budget: str = "paper", **changed: Any) -> list[Run]:
     arrays = {
         "signal_q": np.array([1.0, 0.5, 2.0]), "signal_c": np.array([0.1, 0.4, 0.7]),
         "signal_c_theory": np.array([0.1, 0.42, 0.69]), "c_map": MAP,
     } | changed  # fmt: skip
     kept = {name: values for name, values in arrays.items() if values is not None}
-    return [run(row, 4.0, **kept) for row in rows]
+    return [run(row, 4.0, budget=budget, arrays=kept) for row in rows]
 
 
 def test_maps_and_signals_are_of_values_for_which_all_lines_have_them() -> None:
@@ -100,15 +102,35 @@ def test_arrays_that_are_missing_or_do_not_fit_are_not_drawn(changed: dict[str, 
     assert [one.title for one in sweeps.maps(result(*nets("same", "higher", **changed)))] == left
 
 
-def test_nets_of_another_sweep_over_the_same_option_are_not_drawn_again() -> None:
-    other = replace(DEPTHS, label="Other optimizer")
+def test_nets_of_other_sweeps_are_drawn_once_and_stand_in_for_those_without_pictures() -> None:
+    other = replace(
+        DEPTHS, label="Other optimizer", lines={"Plain": ["broken", "never"], "Shaped": ["stand_in", "same"]}
+    )
     width = replace(DEPTHS, label="Widths", axis="width")
-    found = result(*nets("same", "higher"))
+    found = result(*nets("same", "higher", "broken"), run("lower", 4.0), *nets("never", budget="quick"))
     found = replace(found, spec=replace(found.spec, sweeps=[DEPTHS, other, width]))
     assert [one.title for one in sweeps.errors(found)] == ["Without shortcuts", "Other optimizer", "Widths"]
-    assert [one.file for one in sweeps.maps(found) if "maps" in one.file] == [
-        "table9-sweep-1-maps.svg", "table9-sweep-3-maps.svg",
+    pictures = {one.file: one for one in sweeps.maps(found)}
+    assert list(pictures) == [
+        "table9-sweep-1-maps.svg", "table9-sweep-1-signals-10.svg", "table9-sweep-1-signals-20.svg",
+        "table9-sweep-3-maps.svg",
     ]  # fmt: skip
+    # At 20 the first sweep's rows keep nothing, and the second's do.
+    assert pictures["table9-sweep-1-signals-10.svg"].caption.endswith("at one place. Seed 0.")
+    assert pictures["table9-sweep-1-signals-20.svg"].caption.endswith("Seed 0; reduced: quick budget.")
+    assert "; reduced: quick budget." in pictures["table9-sweep-1-maps.svg"].caption
+    assert pictures["table9-sweep-3-maps.svg"].alt.endswith("of, width 10: Plain 0.625, Shaped 0.625.")
+
+
+def test_rows_that_diverged_with_all_seeds_are_named() -> None:
+    runs = [run("lower", 0.0, seed=seed, status="diverged", error="epoch 2") for seed in (0, 1, 2)]
+    (picture,) = sweeps.errors(result(run("same", 4.0), *runs))
+    assert picture.caption.endswith("; Plain at 20 diverged.")
+    assert picture.alt.endswith("; Plain at 20 diverged.")
+    (picture,) = sweeps.errors(result(run("same", 4.0), *runs[:2]))  # a seed is still to come
+    assert "diverged" not in picture.alt
+    (picture,) = sweeps.errors(result(run("same", 4.0), *runs[:2], run("lower", 9.0, seed=2)))
+    assert "diverged" not in picture.alt
 
 
 @pytest.mark.parametrize(
