@@ -12,7 +12,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from ffrepro.report.dress import WIDTH, Dress, themed
 
 _STYLES = (("second", "--", "s"), ("first", "-", "o"))  # of lines
-_PANEL = 1.7  # inches
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,12 @@ def maps(panels: Sequence[tuple[str, dict[str, np.ndarray]]]) -> dict[str, bytes
     def paint(figure: Figure, dress: Dress) -> None:
         every: Any = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)
         for axes, (name, found) in zip(every[0], panels, strict=True):
-            axes.plot([-1, 1], [-1, 1], ":", color=dress.quiet, linewidth=0.8)
             for (label, values), (colour, dashes, _) in zip(found.items(), _STYLES[-len(found) :], strict=True):
                 cosines = np.linspace(-1, 1, len(values))
                 axes.plot(cosines, values, dashes, color=getattr(dress, colour), linewidth=1.6, label=label)
             axes.set_title(name, fontsize=8)
-            axes.set_aspect("equal")
             axes.xaxis.set_major_locator(FixedLocator([-1, 0, 1]))
-            axes.yaxis.set_major_locator(FixedLocator([-1, 0, 1]))
+            axes.grid(color=dress.quiet, alpha=0.22, linewidth=0.5)
         every[0, 0].set_ylabel("cosine that leaves")
         figure.supxlabel("cosine that enters", fontsize=9, color=dress.quiet)
         handles, labels = every[0, 0].get_legend_handles_labels()
@@ -77,7 +74,7 @@ def maps(panels: Sequence[tuple[str, dict[str, np.ndarray]]]) -> dict[str, bytes
             handles, labels, loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=dress.ink
         )
 
-    return themed(paint, WIDTH, _PANEL + 0.9)
+    return themed(paint, WIDTH, 2.6)
 
 
 @dataclass(frozen=True)

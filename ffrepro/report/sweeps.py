@@ -134,9 +134,7 @@ def _maps(name: str, sweeps: list[Sweep], table: TableResult) -> Picture | None:
     axis = sweeps[0].axis
     kept = {value: _kept(sweeps, value, table, "c_map") for value in sweeps[0].values}
     panels = [
-        (f"{axis} {value:g}", {label: one.arrays[0] for label, one in lines.items()})
-        for value, lines in kept.items()
-        if lines
+        (f"{value:g}", {label: one.arrays[0] for label, one in lines.items()}) for value, lines in kept.items() if lines
     ]
     if not panels:
         return None
@@ -148,9 +146,9 @@ def _maps(name: str, sweeps: list[Sweep], table: TableResult) -> Picture | None:
         name,
         draw_sweeps.maps(panels),
         title=f"C maps by {axis}",
-        caption="What a wide net before training does to the cosine of two inputs; dotted: leaves it as it is. "
+        caption="What a wide net before training does to the cosine of two inputs, at each value. "
         + _of(one for lines in kept.values() for one in lines.values()),
-        alt=f"C maps of whole nets. Orthogonal inputs leave them with a cosine of, {'; '.join(said)}.",
+        alt=f"C maps of whole nets by {axis}. Orthogonal inputs leave them with a cosine of, at {'; at '.join(said)}.",
     )
 
 

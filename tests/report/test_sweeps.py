@@ -79,7 +79,7 @@ def nets(*rows: str, budget: str = "paper", **changed: Any) -> list[Run]:
 def test_maps_and_signals_are_of_values_for_which_all_lines_have_them() -> None:
     pictures = sweeps.maps(result(*nets("same", "lower", "higher")))
     assert [one.title for one in pictures] == ["C maps by depth", "Signals, depth 10"]
-    assert pictures[0].alt.endswith("with a cosine of, depth 10: Plain 0.625, Shaped 0.625.")
+    assert pictures[0].alt.endswith("with a cosine of, at 10: Plain 0.625, Shaped 0.625.")
     assert "Plain: mean square from 1.00 to 2.00, cosine from 0.10 to 0.700, in theory 0.690; Shaped" in pictures[1].alt
     both = sweeps.maps(result(*nets("same", "lower", "higher", "preview")))
     assert [one.file for one in both] == [
@@ -119,7 +119,7 @@ def test_nets_of_other_sweeps_are_drawn_once_and_stand_in_for_those_without_pict
     assert pictures["table9-sweep-1-signals-10.svg"].caption.endswith("at one place. Seed 0.")
     assert pictures["table9-sweep-1-signals-20.svg"].caption.endswith("Seed 0; reduced: quick budget.")
     assert "; reduced: quick budget." in pictures["table9-sweep-1-maps.svg"].caption
-    assert pictures["table9-sweep-3-maps.svg"].alt.endswith("of, width 10: Plain 0.625, Shaped 0.625.")
+    assert pictures["table9-sweep-3-maps.svg"].alt.endswith("of, at 10: Plain 0.625, Shaped 0.625.")
 
 
 def test_rows_that_diverged_with_all_seeds_are_named() -> None:
