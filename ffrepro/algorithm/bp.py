@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy, linear, relu
 from ffrepro.algorithm import Metrics, Setting
 from ffrepro.connections import Connections
 from ffrepro.dataset import Split
-from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, perplexity, predicted
 from ffrepro.local_fields import LocalFields
+from ffrepro.optimizer.scheduled import LearningRates, made_optimizer
 from ffrepro.pictures import fields
 from ffrepro.rollout import samples
 from ffrepro.schedule import batches
@@ -63,11 +63,8 @@ class Backprop:
         self.weights = [*(weight for _, weight in drives), nn.Parameter(top)]
         widths = [*(connections.width for connections in self.layers), len(top)]
         self.biases = [nn.Parameter(top.new_zeros(width)) for width in widths]
-        try:
-            self.optimizer = self._make_optimizer([*self.weights, *self.biases])
-        except (TypeError, ValueError) as error:
-            raise UserError(f"algorithm.optimizer is refused: {error}") from error
-        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizer = made_optimizer(self._make_optimizer, [*self.weights, *self.biases])
+        self.rates = LearningRates(self.optimizer)
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, n_pixels) -> (B, n_classes)."""
@@ -81,8 +78,7 @@ class Backprop:
             return drive(below, weight, bias).to(images.dtype)
 
     def train_epoch(self, epoch: int) -> Metrics:
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * self.schedule.gain(epoch)
+        self.rates.multiply(self.schedule.gain(epoch))
         totals = self.weights[0].new_zeros(2)
         epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
         for batch in epoch_batches:

@@ -22,6 +22,7 @@ from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, predicted
 from ffrepro.kernel_shaping.signals import global_c_map, signals
 from ffrepro.optimizer.kfac import KFAC, sampled_labels
+from ffrepro.optimizer.scheduled import LearningRates, made_optimizer
 from ffrepro.schedule import batches
 
 _PAIRS = 256  # of images, whose cosines are followed through the net
@@ -91,23 +92,9 @@ class DeepNet:
         self.net = self.plan.module(setting.dataset.n_classes, self.generator)
         self.net.to(setting.device, setting.state)
         self.net.to(memory_format=torch.channels_last)
-        self.optimizer, self.base_rate = self._optimizer()
+        self.optimizer = made_optimizer(self._make_optimizer, self.net if self._natural else self.net.parameters())
+        self.rates = LearningRates(self.optimizer)
         self.signals = self._signals(setting.dataset.test.inputs[: 2 * _PAIRS])
-
-    def _optimizer(self) -> tuple[Any, float]:
-        """The optimizer and its learning rate."""
-        try:
-            optimizer = self._make_optimizer(self.net if self._natural else self.net.parameters())
-            return optimizer, float(optimizer.lr if self._natural else optimizer.param_groups[0]["lr"])
-        except (TypeError, ValueError) as error:
-            raise UserError(f"algorithm.optimizer is refused: {error}") from error
-
-    def _set_rate(self, rate: float) -> None:
-        if isinstance(self.optimizer, KFAC):
-            self.optimizer.lr = rate
-        else:
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
 
     def logits(self, rows: Tensor) -> Tensor:
         """Images (B, n_pixels) as the net sees them, already cropped -> (B, n_classes)."""
@@ -121,7 +108,7 @@ class DeepNet:
         epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
         totals = torch.zeros(2, device=self.device, dtype=self.state)
         for step, batch in enumerate(epoch_batches, start=1):
-            self._set_rate(self.base_rate * self.schedule.gain(epoch - 1 + step / len(epoch_batches)))
+            self.rates.multiply(self.schedule.gain(epoch - 1 + step / len(epoch_batches)))
             totals += self.minibatch(self.train.inputs[batch], self.train.targets[batch])
         loss, errors = totals.tolist()
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}

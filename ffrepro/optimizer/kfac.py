@@ -33,7 +33,7 @@ class KFAC:
 
     Args:
         model: uses each Linear and Conv2d once in a forward pass, all with the examples in dimension 0.
-        lr: learning rate; the attribute of this name is for a schedule to set.
+        lr: learning rate, which is kept in `param_groups` for a schedule to set.
         momentum: μ.
         damping: λ, as if added to the Fisher matrix's diagonal; see `Layer.invert`.
         norm_constraint: the most that lr² ΔᵀFΔ may be, with FΔ taken for the gradient of the loss that Δ was made from;
@@ -68,7 +68,7 @@ class KFAC:
                 raise UserError(f"algorithm.optimizer.{name} is {value}: expected 0 to less than 1.")
         if not 0 <= lr < math.inf:
             raise UserError(f"algorithm.optimizer.lr is {lr}: expected 0 or more.")
-        self.lr = lr
+        self.param_groups = [{"lr": lr}]  # as torch's optimizers have them
         self.momentum = momentum
         self.damping = damping
         self.norm_constraint = math.inf if norm_constraint is None else norm_constraint
@@ -133,7 +133,8 @@ class KFAC:
                 deltas += layer.natural_gradient(*islice(ahead, len(layer.parameters)))
             deltas += [next(ahead) / (diagonal + self.damping) for diagonal in self.diagonal]
             products = [(delta * gradient).sum() for delta, gradient in zip(deltas, gradients, strict=True)]
-            rate = self.lr * (self.norm_constraint / (self.lr**2 * torch.stack(products).sum())).sqrt().clamp(max=1)
+            lr = self.param_groups[0]["lr"]
+            rate = lr * (self.norm_constraint / (lr**2 * torch.stack(products).sum())).sqrt().clamp(max=1)
             for parameter, velocity, delta in zip(self._parameters, self._velocities, deltas, strict=True):
                 parameter.add_(velocity.mul_(self.momentum).sub_(rate * delta))
         self.steps += 1
@@ -148,7 +149,7 @@ class KFAC:
             hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes from step to step, except `lr`."""
+        """All that changes from step to step, except the learning rate."""
         tensors = [*self._velocities, *self.diagonal, *(tensor for layer in self.layers for tensor in layer.state)]
         return {"steps": self.steps, "observed": self._observed, "tensors": tensors}
 

@@ -20,6 +20,7 @@ from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Split
 from ffrepro.goodness import SumOfSquares
 from ffrepro.local_fields import LocalFields
+from ffrepro.optimizer.scheduled import LearningRates
 from ffrepro.schedule import HoldThenLinear
 from tests.conftest import make_dataset
 from tests.test_weights import as_dense, mask_of
@@ -125,7 +126,7 @@ def test_local_fields_learn_as_masked_dense_weights_do_under_autograd(
 ) -> None:
     algorithm = make(LOCAL, epochs=4)
     algorithm.optimizer = OPTIMIZERS[optimizer]([*algorithm.weights, *algorithm.biases])
-    algorithm.base_rates = [group["lr"] for group in algorithm.optimizer.param_groups]
+    algorithm.rates = LearningRates(algorithm.optimizer)
     algorithm.weights[-1].data.normal_(0, 0.3, generator=torch.Generator().manual_seed(5))  # the softmax starts at 0
 
     sources = local_sources(algorithm)

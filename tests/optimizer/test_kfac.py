@@ -312,7 +312,7 @@ def test_momentum_goes_on_with_the_last_step() -> None:
     model, optimizer = scalar(momentum=0.9, damping=1e-12, lr=0.1)
     scalar_step(model, optimizer, 1.0, 2.0)
     assert model.weight.item() == pytest.approx(-0.2, rel=1e-5)
-    optimizer.lr = 0.01  # what was gathered stays
+    optimizer.param_groups[0]["lr"] = 0.01  # what was gathered stays
     scalar_step(model, optimizer, 1.0, 3.0)
     assert model.weight.item() == pytest.approx(-0.2 + (-0.9 * 0.2 - 0.01 * 3), rel=1e-5)
 
