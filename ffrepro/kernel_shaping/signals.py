@@ -27,8 +27,9 @@ class Signals(NamedTuple):
 def signals(given: Sequence[Tensor], activation: Activation, *, chain: bool) -> Signals:
     """Of what each activation of a network is `given`, (B, channels, height, width) of pairs of images in turn.
 
-    Theory has the cosines of the first activation's inputs, place by place, and `activation` do the rest. It speaks of
-    a `chain` alone, and of Leaky ReLU, whose cosines do not depend on lengths; else there is none of it.
+    Theory has the cosines of the first activation's inputs at all places, and `activation` do the rest; what strides
+    leave out is taken to be like what they keep. It speaks of a `chain` alone, and of Leaky ReLU, whose cosines do not
+    depend on lengths; else there is none of it.
     """
     q = torch.stack([x.square().mean() for x in given])
     cosines = [torch.cosine_similarity(x[0::2], x[1::2], dim=1) for x in given]

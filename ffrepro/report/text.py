@@ -124,8 +124,10 @@ def our_train(row: RowResult) -> str:
 
 
 def mark(row: RowResult) -> str:
-    """How well the paper's number is known; empty where there is none."""
-    return _marked(row.spec.mark) if row.spec.mark else ""
+    """How well the paper's number is known, and whether it is of other data; empty where there is none."""
+    if not row.spec.mark:
+        return ""
+    return _marked(row.spec.mark) + (", other data" if row.spec.reproduced is None else "")
 
 
 def _marked(mark: str) -> str:

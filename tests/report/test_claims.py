@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from ffrepro.record import Record
+from ffrepro.report import text
 from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points
 from ffrepro.report.compare import compare
 from ffrepro.report.grids import Grid
@@ -129,3 +130,6 @@ def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:
     table = replace(made_table(), rows=[Row("deep", "deep", "table9/deep", 30.0, "M", seeds=[0])])
     (row,) = compare(table, [Run(made_record("deep", 0, 32.5), "runs/x.json", Path())]).rows
     assert (row.verdict, row.difference) == ("measured", None)
+    assert text.mark(row) == "M, recalled, other data"
+    assert text.mark(replace(row, spec=replace(row.spec, reproduced=(29.0, 31.0)))) == "M, recalled"
+    assert text.mark(replace(row, spec=replace(row.spec, mark=None))) == ""
