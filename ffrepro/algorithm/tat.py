@@ -121,9 +121,9 @@ class DeepNet:
             seen = centre_crops(images, self.image_shape, self.crop)
         logits = self.logits(seen)
         loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        if isinstance(self.optimizer, KFAC):
+        if self._natural:
             # The Fisher matrix is of the model's own labels, not of the data's.
-            sampled = sampled_labels(logits.detach(), self.device_generator)
+            sampled = sampled_labels(logits, self.device_generator)
             self.optimizer.observe(cross_entropy(logits, sampled))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ class LeakyRelu:
 
     def __call__(self, x: Tensor) -> Tensor:
         activities = functional.leaky_relu(x, self.alpha)
-        return activities if self.scale == 1 else activities.mul_(self.scale)  # in place: an eighth of a net's time
+        return activities if self.scale == 1 else activities.mul_(self.scale)  # nobody else has them
 
 
 def leaky_relu(alpha: float) -> LeakyRelu:
