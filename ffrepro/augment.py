@@ -2,9 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, pad
-
-from ffrepro.errors import UserError
+from torch.nn.functional import grid_sample, interpolate, pad
 
 
 def jittered(images: Tensor, image_shape: tuple[int, ...], reach: int, generator: torch.Generator) -> Tensor:
@@ -58,16 +56,17 @@ def random_resized_crops(
     return crops.permute(0, 2, 3, 1).reshape(len(images), -1)
 
 
-def centre_crops(images: Tensor, image_shape: tuple[int, ...], size: int) -> Tensor:
-    """The `size` × `size` pixels in the middle of each of `images` (B, n_pixels), in rows as they are; above and left
-    of it as much as below and right, or a pixel less.
+def centre_crops(images: Tensor, image_shape: tuple[int, ...], size: int, share: float) -> Tensor:
+    """The square in the middle of each of `images` (B, n_pixels), brought to `size` × `size`, in rows as they are.
 
-    Raises:
-        UserError: the images are smaller.
+    A side of it is `share` of the image's shorter one, in whole pixels; there is as much above and left of it as below
+    and right, or a pixel less. Bilinear, and averaged where it is reduced, as Pillow does.
     """
     height, width = image_shape[:2]
-    if size > min(height, width):
-        raise UserError(f"crops of {size} × {size} pixels are larger than the images, {height} × {width}.")
-    top, left = (height - size) // 2, (width - size) // 2
-    cropped = images.view(len(images), height, width, -1)[:, top : top + size, left : left + size]
-    return cropped.reshape(len(images), -1)
+    side = max(round(share * min(height, width)), 1)
+    top, left = (height - side) // 2, (width - side) // 2
+    pixels = images.view(len(images), height, width, -1)[:, top : top + side, left : left + side]
+    if side != size:
+        resized = interpolate(pixels.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", antialias=True)
+        pixels = resized.permute(0, 2, 3, 1)
+    return pixels.reshape(len(images), -1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import kstest
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
@@ -273,18 +274,26 @@ def test_autocast_does_not_round_crops() -> None:
     assert torch.equal(crops, expected)
 
 
-@pytest.mark.parametrize(("shape", "size"), [((80, 80, 3), 64), ((9, 12, 3), 4), ((12, 9), 8), ((8, 8, 3), 8)])
-def test_a_crop_in_the_centre_is_torchvisions(shape: tuple[int, ...], size: int) -> None:
+@pytest.mark.parametrize(
+    ("shape", "size", "share"), [((80, 80, 3), 64, 0.8), ((9, 12, 3), 4, 0.44), ((12, 9), 8, 0.9), ((8, 8, 3), 8, 1.0)]
+)
+def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], size: int, share: float) -> None:
     images = torch.rand(3, math.prod(shape), generator=generator())
-    crops = centre_crops(images, shape, size)
+    crops = centre_crops(images, shape, size, share)
     pixels = images.view(3, *shape[:2], -1).permute(0, 3, 1, 2)
     assert torch.equal(crops, center_crop(pixels, [size, size]).permute(0, 2, 3, 1).reshape(3, -1))
 
 
-@pytest.mark.parametrize("shape", [(8, 7, 3), (7, 8, 3)])
-def test_a_crop_in_the_centre_is_no_larger_than_the_image(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match="crops of 8 × 8 pixels are larger than the images, "):
-        centre_crops(torch.zeros(3, 168), shape, 8)
+@pytest.mark.parametrize(("size", "share"), [(64, 0.875), (16, 0.875), (24, 0.1), (10, 0.01)])
+def test_the_middle_is_resized_as_pillow_does(size: int, share: float) -> None:
+    images = torch.randint(0, 256, (2, 80 * 70), generator=generator()).float()
+    crops = centre_crops(images, (80, 70), size, share).view(2, size, size)
+    side = max(round(share * 70), 1)
+    left, top = (70 - side) // 2, (80 - side) // 2
+    for image, crop in zip(images.view(2, 80, 70).numpy(), crops.numpy(), strict=True):
+        box = (left, top, left + side, top + side)
+        expected = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BILINEAR)
+        assert np.allclose(crop, np.asarray(expected), atol=1e-2)
 
 
 # In `ff_supervised` --------------------------------------------------------------------------------

@@ -34,8 +34,9 @@ class DeepNet:
     Args:
         batch_size: images in a minibatch; a remainder is left out of the epoch.
         crop: side of what the net sees, in pixels.
-        augment: random crops and mirror images in training; else the middle of each image.
+        augment: random crops and mirror images in training; else the middle of each image, as in the test.
         smallest_crop: the least area of a random crop, as a share of the image's.
+        middle: sides of the middle of an image, as a share of the image's.
         label_smoothing: the share of the label's probability that all classes get.
         optimizer: `KFAC` or one of torch's; the schedule multiplies its learning rate at every step.
     """
@@ -49,6 +50,7 @@ class DeepNet:
         crop: int,
         augment: bool,
         smallest_crop: float,
+        middle: float,
         label_smoothing: float,
         optimizer: Callable[..., Any],
     ) -> None:
@@ -56,12 +58,15 @@ class DeepNet:
             raise UserError(f"algorithm.crop is {crop}: expected at least 1 pixel.")
         if not 0 < smallest_crop <= 1:
             raise UserError(f"algorithm.smallest_crop is {smallest_crop}: expected a share of the area, up to 1.")
+        if not 0 < middle <= 1:
+            raise UserError(f"algorithm.middle is {middle}: expected a share of the images' sides, up to 1.")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"algorithm.label_smoothing is {label_smoothing}: expected 0 to less than 1.")
         self.batch_size = batch_size
         self.crop = crop
         self.augment = augment
         self.smallest_crop = smallest_crop
+        self.middle = middle
         self.label_smoothing = label_smoothing
         self._make_optimizer = optimizer
         self._natural = isinstance(optimizer, partial) and optimizer.func is KFAC
@@ -118,7 +123,7 @@ class DeepNet:
         if self.augment:
             seen = random_resized_crops(images, self.image_shape, self.crop, self.smallest_crop, self.device_generator)
         else:
-            seen = centre_crops(images, self.image_shape, self.crop)
+            seen = self._middle_of(images)
         logits = self.logits(seen)
         loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         if self._natural:
@@ -136,7 +141,10 @@ class DeepNet:
     @torch.no_grad()
     def _tested(self, split: Split) -> Tensor:
         self.net.eval()
-        return predicted(lambda rows: self.logits(centre_crops(rows, self.image_shape, self.crop)), split)
+        return predicted(lambda rows: self.logits(self._middle_of(rows)), split)
+
+    def _middle_of(self, rows: Tensor) -> Tensor:
+        return centre_crops(rows, self.image_shape, self.crop, self.middle)
 
     def monitor(self, split: Split) -> Metrics:
         return headline(self._tested(split), split)
@@ -160,7 +168,7 @@ class DeepNet:
             for module in activations
         ]
         self.net.eval()
-        self.logits(centre_crops(rows, self.image_shape, self.crop))
+        self.logits(self._middle_of(rows))
         for watch in watches:
             watch.remove()
         function = activations[0].function

@@ -52,6 +52,7 @@ def make(
         "crop": 16,
         "augment": True,
         "smallest_crop": 0.5,
+        "middle": 0.8,
         "label_smoothing": 0.1,
     }
     algorithm = DeepNet(**options | changed, optimizer=optimizer)
@@ -147,11 +148,24 @@ def test_the_smallest_crop_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch
 
     def whole(rows: Tensor, shape: tuple[int, ...], size: int, smallest: float, _: torch.Generator) -> Tensor:
         asked.append(smallest)
-        return centre_crops(rows, shape, size)
+        return centre_crops(rows, shape, size, 1.0)
 
     monkeypatch.setattr("ffrepro.algorithm.tat.random_resized_crops", whole)
     make(smallest_crop=0.3).train_epoch(1)
     assert asked == [0.3] * 4
+
+
+def test_the_test_sees_the_middle_of_the_images() -> None:
+    test = images().test
+    pixels = test.inputs.view(-1, SIDE, SIDE, 3)
+    around = pixels.clone()
+    around[:, 5:15, 5:15] = 0
+    middle = pixels - around
+    algorithm, errors = make(middle=0.5), []
+    algorithm.train_epoch(1)
+    for shown in (pixels, middle, around):
+        errors.append(algorithm.evaluate(Split(shown.flatten(1), test.targets)))
+    assert errors[0] == errors[1] != errors[2]
 
 
 def test_crops_are_new_each_time_and_not_used_without_augmentation() -> None:
@@ -245,6 +259,8 @@ def test_theory_is_kept_of_nets_that_it_speaks_of(normalization: str | None, wei
         ({"optimizer": partial(torch.optim.SGD, lr=None)}, r"algorithm\.optimizer is refused"),
         ({"architecture": 0, "smallest_crop": 1.01}, r"smallest_crop is 1\.01"),
         ({"smallest_crop": 0.0}, r"smallest_crop is 0\.0"),
+        ({"middle": 0.0}, r"middle is 0\.0"),
+        ({"middle": 1.01}, r"middle is 1\.01"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, r"algorithm\.optimizer is refused"),
     ],

@@ -122,7 +122,10 @@ def test_factors_are_those_of_curvlinops(name: str, curvlinops: ModuleType) -> N
 def test_a_step_is_the_preconditioned_gradient_of_curvlinops(name: str, curvlinops: ModuleType) -> None:
     model, inputs, labels = made(name)
     theirs = curvlinops.KFACInverseLinearOperator(
-        oracle(curvlinops, model, inputs, labels), damping=1e-3, use_heuristic_damping=True, min_damping=0.0
+        oracle(curvlinops, model, inputs, labels),
+        damping=PRESET["damping"],
+        use_heuristic_damping=True,
+        min_damping=0.0,
     )
     targets = torch.arange(len(labels)) % CLASSES
     gradient = torch.autograd.grad(cross_entropy(model(inputs), targets), list(model.parameters()))
