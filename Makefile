@@ -5,13 +5,14 @@ SEEDS ?=
 ROWS ?=
 JOBS ?= 1
 ARGS ?=
+TABLE ?= table4
 PYTHON ?= python3
 
 BIN := .venv/bin
 REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
 INSTALLED := .venv/.installed
 
-.PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 reproduce-table4 report readme test check format benchmark data clean
+.PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 reproduce-table4 learning-rates report readme test check format benchmark data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -36,6 +37,9 @@ reproduce-table3: $(INSTALLED)  ## run the rows of Table 3 (the next character) 
 reproduce-table4: table = table4
 reproduce-table4: $(INSTALLED)  ## run the rows of Table 4 (TAT, Imagenette) and write the report
 	$(REPRODUCE)
+
+learning-rates: $(INSTALLED)  ## choose the learning rates of a table's rows: TABLE=table4
+	$(BIN)/python scripts/learning_rates.py '$(TABLE)' --rows '$(ROWS)' --jobs '$(JOBS)' $(ARGS)
 
 report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py

@@ -1,23 +1,18 @@
 """Run the rows of a table, one process a run, and write the report."""
 
 import argparse
-import os
-import shlex
-import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import hydra
 import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from ffrepro import estimate, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF, ROOT, from_root
+from ffrepro.paths import CONF, from_root
+from ffrepro.processes import console, run_all, run_command, shared_threads
 from ffrepro.suggest import explain
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
@@ -28,8 +23,6 @@ _EXPLAINED = {
     "quick": "a tenth of the full epochs, at most ten: a preview, no reproduction",
     "paper": "the full epochs: the paper's, where it gives them",
 }
-
-console = Console(soft_wrap=True, highlight=False, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,19 +66,14 @@ def _reproduce(options: argparse.Namespace) -> int:
     shared = [f"budget={budget}"] if budget != "paper" else []
     shared += [f"device={options.device}"] if options.device != "auto" else []
     shared += [f"results_dir={options.results}"] if options.results != "results" else []
-    if options.jobs < 1:
-        raise UserError(f"JOBS is {options.jobs}: expected 1 or more.")
-    if options.jobs > 1 and not any(override.startswith("threads=") for override in options.overrides):
-        shared += [f"threads={max(1, torch.get_num_threads() // options.jobs)}"]
+    shared += shared_threads(options.jobs, options.overrides)
     shared += options.overrides
     _announce(chosen_table, runs, budget, device, shared=shared)
     commands = {
-        f"{row.recorded_as} seed {seed}": [
-            sys.executable, "-m", "ffrepro", f"experiment={row.experiment}", f"seed={seed}", *shared
-        ]
+        f"{row.recorded_as} seed {seed}": run_command([f"experiment={row.experiment}", f"seed={seed}", *shared])
         for row, seed in runs
-    }  # fmt: skip
-    failed = _run_all(commands, options.jobs)
+    }
+    failed = run_all(commands, options.jobs)
     from ffrepro.report import write_report  # noqa: PLC0415 - after the runs: they need none of what it loads
 
     console.print(f"The report: {write_report(from_root(options.results))}")
@@ -132,44 +120,3 @@ def _announce(
     console.print(f"Budget {budget}: {_EXPLAINED[budget]}. Seeds {', '.join(map(str, seeds))}; on {device.type}.")
     console.print(f"About {duration(total)} in all; what is recorded already is not run again.")
     console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}\n")
-
-
-def _run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
-    """Run the commands in their order, at most `jobs` at a time; returns the names of those that failed.
-
-    Raises:
-        KeyboardInterrupt: once all that were running, which Ctrl-C reaches too, have kept their state.
-    """
-    stopped = threading.Event()
-
-    def run(command: list[str]) -> int:
-        code = 130 if stopped.is_set() else _run(command, together=jobs > 1)
-        if code == 130:
-            stopped.set()  # at once, before another begins
-        return code
-
-    pool = ThreadPoolExecutor(jobs)
-    runs = {name: pool.submit(run, command) for name, command in commands.items()}
-    try:
-        codes = {name: one.result() for name, one in runs.items()}
-    finally:
-        stopped.set()
-        pool.shutdown()
-    if 130 in codes.values():
-        raise KeyboardInterrupt
-    return [name for name, code in codes.items() if code != 0]
-
-
-def _run(command: list[str], *, together: bool) -> int:
-    """Run `command`; what runs together with others says its progress in lines, not in a bar of its own."""
-    console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if not together:
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", file=sys.stderr, flush=True)
-        return process.wait()

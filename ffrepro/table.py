@@ -116,6 +116,7 @@ class Table:
     panels: list[Panel] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     sweeps_about: str = ""
+    trial: list[str] = field(default_factory=list)  # what makes of a row's run one that chooses its learning rate
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.

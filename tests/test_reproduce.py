@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 import pytest
 
-from ffrepro import estimate, reproduce, table
+from ffrepro import estimate, processes, reproduce, table
 from ffrepro.estimate import Speed
 from ffrepro.paths import CONF
 
@@ -21,7 +21,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         seen.append(command[3:])
         return 0
 
-    monkeypatch.setattr(reproduce, "_run", note)
+    monkeypatch.setattr(processes, "_run", note)
     monkeypatch.setattr("ffrepro.report.write_report", lambda results: results / "report" / "index.html")
     return seen
 
@@ -87,7 +87,7 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
         tried.append(command)
         return 2 if "experiment=table1/bp" in command else 0
 
-    monkeypatch.setattr(reproduce, "_run", fail_on_bp)
+    monkeypatch.setattr(processes, "_run", fail_on_bp)
     assert reproduce.main(["table1", "--budget", "smoke"]) == 1
     assert len(tried) == len(table.load("table1").rows)
     assert f"1 of {len(tried)} runs failed: bp seed 0" in capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_as_many_run_at_a_time_as_there_are_jobs() -> None:
     with tempfile.TemporaryDirectory() as folder:
         a, b = f"{folder}/a", f"{folder}/b"
         commands = {"a": [sys.executable, "-c", wait, a, b], "b": [sys.executable, "-c", wait, b, a]}
-        assert reproduce._run_all(commands, 2) == []
+        assert processes.run_all(commands, 2) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -118,13 +118,13 @@ def test_after_a_run_that_was_stopped_no_other_begins(jobs: int, tmp_path: Path)
     slow = [sys.executable, "-c", "import time; time.sleep(1)"]
     together = {f"slow {n}": slow for n in range(1, jobs)}
     with pytest.raises(KeyboardInterrupt):
-        reproduce._run_all({"a": stop, **together, "e": touch}, jobs)
+        processes.run_all({"a": stop, **together, "e": touch}, jobs)
     assert not (tmp_path / "begun").exists()
 
 
 def test_what_runs_together_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
-    assert reproduce._run_all({"a": command, "b": [sys.executable, "-c", ""]}, 2) == ["a"]
+    assert processes.run_all({"a": command, "b": [sys.executable, "-c", ""]}, 2) == ["a"]
     assert {"out", "err"} <= set(capfd.readouterr().err.split())
 
 
