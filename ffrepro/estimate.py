@@ -49,13 +49,16 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     trained, tested = source.sizes
     trained = min(trained, config.budget.train_examples or trained)
     tested = min(tested, 2 * (config.budget.test_examples or tested))
-    weights = sum(math.prod(shape) for shape in architecture.shapes(source.input_shape))
+    side = config.algorithm.get("crop")
+    shapes = architecture.shapes((side, side, *source.input_shape[2:]) if side else source.input_shape)
+    products = sum(math.prod(shape) for shape in shapes)
+    weights = sum(math.prod(shape[1:] if architecture.shares_weights else shape) for shape in shapes)
     epochs = budgeted_epochs(config)
     batch: int = config.algorithm.get("batch_size", trained)  # what is counted is counted at once
     # Twice an update's time: the velocity's own update reads and writes as much again.
-    step = algorithm.training_passes * 2 * weights * batch / speed.products + 2 * weights / speed.updates
+    step = algorithm.training_passes * 2 * products * batch / speed.products + 2 * weights / speed.updates
     training: float = epochs * (trained // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
-    testing: float = algorithm.test_passes * 2 * weights * tested / speed.products
+    testing: float = algorithm.test_passes * 2 * products * tested / speed.products
     return training + testing + _START_S
 
 

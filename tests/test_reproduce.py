@@ -6,9 +6,12 @@ from pathlib import Path
 
 import hydra
 import pytest
+import torch
 
 from ffrepro import estimate, processes, reproduce, table
+from ffrepro.architecture.vanilla_resnet import VanillaResnet
 from ffrepro.estimate import Speed
+from ffrepro.kernel_shaping.activations import Relu
 from ffrepro.paths import CONF
 
 
@@ -150,3 +153,23 @@ def test_the_estimate_of_a_recurrent_net_grows_with_its_iterations() -> None:
     testing = 14 * 10 * 2 * weights * 20_000 / 1e11
     assert seconds() == pytest.approx(training + testing + 8, rel=1e-6)
     assert seconds("algorithm.iterations=20") - 8 == pytest.approx(2 * (training + testing), rel=1e-6)
+
+
+def test_the_estimate_of_a_convolutional_net_counts_what_it_sees_and_shared_weights_once() -> None:
+    changed = ["experiment=table4/sgd_trelu_50", "schedule.epochs=1", "algorithm.batch_size=9469"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", changed)
+    net = VanillaResnet(
+        depth=50, width=16, shortcut_weight=0.0, normalization=None, stem="imagenet", initialization="he",
+        activation=Relu(None),
+    ).module(10, torch.Generator())  # fmt: skip
+    convolutions = [module for module in net.modules() if isinstance(module, torch.nn.Conv2d)]
+    places: list[int] = []
+    for convolution in convolutions:
+        convolution.register_forward_hook(lambda _, __, outputs: places.append(outputs[0, 0].numel()))
+    net(torch.zeros(1, 3, 64, 64))
+    weights = [convolution.weight.numel() for convolution in convolutions]
+    products = sum(n * number for n, number in zip(places, weights, strict=True))
+    training = (3 * 2 * products * 9469 / 1e11 + 2 * sum(weights) / 1e6) * 1.25
+    expected = training + 2 * products * (3925 + 9469) / 1e11 + 8
+    assert estimate.seconds(config, Speed(1e11, 1e6, 0.0)) == pytest.approx(expected)

@@ -1,7 +1,7 @@
 """Architectures: from a few numbers to the connections of each hidden layer."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -10,7 +10,13 @@ from ffrepro.errors import UserError
 
 
 class Architecture(Protocol):
-    """Hidden layers in the order of a bottom-up pass."""
+    """Hidden layers in the order of a bottom-up pass.
+
+    Attributes:
+        shares_weights: all places, which the shapes below begin with, have the same.
+    """
+
+    shares_weights: ClassVar[bool]
 
     def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shape of the matrices by which each layer is driven from below, over an image of `input_shape`.

@@ -6,6 +6,7 @@ section 4: two or three layers on grids of 32 × 32, whose fields are cut off at
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
@@ -28,6 +29,8 @@ class LocalReceptiveFields:
         init_gain: see `Mlp`.
         padding: how far fields reach beyond the edges of what is below, where there is nothing to see; None: not.
     """
+
+    shares_weights: ClassVar[bool] = False
 
     def __init__(self, layers: Sequence[Sequence[int]], init_gain: float, padding: int | None) -> None:
         for layer in layers:

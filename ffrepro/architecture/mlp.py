@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
@@ -16,6 +17,8 @@ class Mlp:
 
     The released code's `init_gain` is 1. Its fan_in is the number of units *below*.
     """
+
+    shares_weights: ClassVar[bool] = False
 
     def __init__(self, widths: Sequence[int], init_gain: float) -> None:
         if not widths or min(widths) < 1:

@@ -5,7 +5,7 @@ G. Zhang, A. Botev, J. Martens, Deep Learning without Shortcuts, arXiv 2203.0812
 shortcuts and nets without any; for the initialisation DKS, arXiv 2110.01765, section 8.
 """
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class VanillaResnet:
         initialization: orthogonal_delta, which keeps mean squares, or he, normal with variance 2 / fan_in.
         activation: what is made for the net's depth.
     """
+
+    shares_weights: ClassVar[bool] = True
 
     def __init__(
         self,
