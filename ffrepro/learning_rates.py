@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro import record, table
 from ffrepro.config import plain
@@ -19,6 +21,7 @@ from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
 from ffrepro.processes import console, run_all, run_command, shared_threads
 from ffrepro.record import Record
+from ffrepro.suggest import explain
 from ffrepro.table import Row
 
 GRID = [float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3)]  # about √10 apart
@@ -33,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         _choose(options)
     except UserError as error:
         print(f"learning_rates: {error}", file=sys.stderr)
+        return 2
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"learning_rates: {explain(error, options.overrides)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("learning_rates: stopped. The same command goes on from what is kept.", file=sys.stderr)

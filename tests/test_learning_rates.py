@@ -126,6 +126,7 @@ def test_a_run_without_a_record_ends_it(runs: Runs, capsys: pytest.CaptureFixtur
         (["table1"], "table1 does not choose learning rates"),
         (["table4", "--rows", "sgd_trelu_27"], "Did you mean sgd_trelu_2"),
         (["table4", "--jobs", "0"], "JOBS is 0"),
+        (["table4", "--rows", "sgd_relu_26", "trackin=none"], "trackin"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
