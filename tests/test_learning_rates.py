@@ -8,11 +8,13 @@ from pathlib import Path
 import hydra
 import pytest
 
-from ffrepro import learning_rates, processes
+from ffrepro import learning_rates, processes, table
 from ffrepro.config import plain
 from ffrepro.learning_rates import GRID, next_rate
 from ffrepro.paths import CONF
 from tests.report.made import made_record
+
+TRIAL = ["experiment=table4/sgd_trelu_26", *table.load("table4").trial]
 
 
 class Runs:
@@ -80,8 +82,7 @@ def test_it_is_found_from_anywhere(optimum: float, start: float) -> None:
 def test_neighbours_are_tried_until_both_are_worse(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     runs.error = lambda rate: 50 + 10 * abs(math.log10(rate / 0.01)) if rate < 0.02 else math.inf
     assert choose(runs, "--rows", "sgd_trelu_26", "tracking=none") == 0
-    trial = ["experiment=table4/sgd_trelu_26", "dataset.validation=1000", "schedule.epochs=4"]
-    assert all(run[:3] == trial and run[-1] == "tracking=none" for run in runs.seen)
+    assert all(run[: len(TRIAL)] == TRIAL and run[-1] == "tracking=none" for run in runs.seen)
     assert set(rates(runs)) >= {0.003, 0.01, 0.03}
     said = capsys.readouterr().out
     assert "0.003: 55.2, 0.01: 50.0, 0.03: diverged | 0.01 |" in said
@@ -95,20 +96,21 @@ def test_a_preset_with_another_rate_is_named(runs: Runs, capsys: pytest.CaptureF
 
 def test_what_is_recorded_is_not_run_again(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     assert choose(runs, "--rows", "sgd_trelu_26") == 0
-    table = capsys.readouterr().out.splitlines()[-5:]
+    printed = capsys.readouterr().out.splitlines()[-5:]
     seen = len(runs.seen)
     assert choose(runs, "--rows", "sgd_trelu_26") == 0
     assert len(runs.seen) == seen
-    assert [line for line in table if "|" in line] == [
+    assert [line for line in printed if "|" in line] == [
         line for line in capsys.readouterr().out.splitlines() if "|" in line
     ]
 
 
-@pytest.mark.parametrize("other", ["schedule.epochs=5", "dataset.validation=0", "architecture.width=8"])
+@pytest.mark.parametrize(
+    "other", ["schedule.epochs=5", "schedule.warm_up=0.5", "dataset.validation=0", "architecture.width=8"]
+)
 def test_runs_of_another_protocol_do_not_count(runs: Runs, other: str) -> None:
-    trial = ["experiment=table4/sgd_trelu_26", "dataset.validation=1000", "schedule.epochs=4"]
     for rate in GRID:
-        runs.write([*trial, other, f"algorithm.optimizer.lr={rate:g}"])
+        runs.write([*TRIAL, other, f"algorithm.optimizer.lr={rate:g}"])
     assert choose(runs, "--rows", "sgd_trelu_26") == 0
     assert len(runs.seen) >= 3
 
