@@ -6,22 +6,18 @@ or do not learn at all. What is recorded already is not run again.
 
 import argparse
 import math
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
-from ffrepro import record, table
+from ffrepro import command, record, table
 from ffrepro.config import plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
 from ffrepro.processes import console, run_all, run_command, shared_threads
 from ffrepro.record import Record
-from ffrepro.suggest import explain
 from ffrepro.table import Row
 
 GRID = [float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3)]  # about √10 apart
@@ -31,32 +27,11 @@ _METRIC = "validation_error"
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of `scripts/learning_rates.py`; returns its exit code."""
-    options = _parser().parse_intermixed_args(arguments)
-    try:
-        _choose(options)
-    except UserError as error:
-        print(f"learning_rates: {error}", file=sys.stderr)
-        return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"learning_rates: {explain(error, options.overrides)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("learning_rates: stopped. The same command goes on from what is kept.", file=sys.stderr)
-        return 130
-    return 0
+    parser = command.parser("learning_rates", "Choose the learning rates of a table's rows.")
+    return command.exit_code("learning_rates", _choose, parser.parse_intermixed_args(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="learning_rates", description="Choose the learning rates of a table's rows.")
-    parser.add_argument("table", help=f"one of {', '.join(table.names())}")
-    parser.add_argument("--rows", default="", help="as in sgd_relu_50,sgd_trelu_50; else all")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the processor's cores")
-    parser.add_argument("--results", default="results", help="folder of the records, from the repository root")
-    parser.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
-    return parser
-
-
-def _choose(options: argparse.Namespace) -> None:
+def _choose(options: argparse.Namespace) -> int:
     chosen_table = table.load(options.table)
     if not chosen_table.trial:
         raise UserError(f"{options.table} does not choose learning rates: its table.yaml has no `trial`.")
@@ -70,8 +45,8 @@ def _choose(options: argparse.Namespace) -> None:
         records = _records(options.results)
         return {name: found(values, experiments[name], records) for name, values in presets.items()}
 
+    known = errors()
     while True:
-        known = errors()
         ahead = {name: next_rate(known[name], _rate(values)) for name, values in presets.items()}
         trials = {f"{name} {rate:g}": (name, rate) for name, rate in ahead.items() if rate is not None}
         if not trials:
@@ -83,8 +58,8 @@ def _choose(options: argparse.Namespace) -> None:
         }
         run_all(commands, options.jobs)
         # A run that diverged fails, and has a record, which says so.
-        recorded = errors()
-        missing = [trial for trial, (name, rate) in trials.items() if rate not in recorded[name]]
+        known = errors()
+        missing = [trial for trial, (name, rate) in trials.items() if rate not in known[name]]
         if missing:
             raise UserError(f"{', '.join(missing)}: no record, see above. The same command goes on from what is kept.")
     for line in _written(known):
@@ -93,6 +68,7 @@ def _choose(options: argparse.Namespace) -> None:
         if best(known[name]) != _rate(values):
             preset = f"conf/experiment/{experiments[name]}.yaml"
             console.print(f"{preset} has {_OPTION} {_rate(values):g}: {best(known[name]):g} is chosen.")
+    return 0
 
 
 def next_rate(errors: dict[float, float], start: float) -> float | None:
@@ -110,11 +86,10 @@ def best(errors: dict[float, float]) -> float:
 
 def found(values: dict[str, Any], experiment: str, records: Iterable[Record]) -> dict[float, float]:
     """Errors by learning rate of the runs with the config `values` but for the rate; infinite if one diverged."""
-    errors = {}
+    errors, wanted = {}, _but_rate(values)
     for one in records:
         rate = _rate(one.config)
-        alike = f"experiment={experiment}" in one.overrides and _but_rate(one.config) == _but_rate(values)
-        if alike and rate in GRID:
+        if rate in GRID and f"experiment={experiment}" in one.overrides and _but_rate(one.config) == wanted:
             error = one.metrics.get(_METRIC)
             errors[rate] = math.inf if error is None or one.status != "ok" else error
     return errors
@@ -122,7 +97,7 @@ def found(values: dict[str, Any], experiment: str, records: Iterable[Record]) ->
 
 def _records(results: str) -> list[Record]:
     paths: Iterable[Path] = from_root(results).glob("runs/sweeps/*/paper-seed0.json")
-    return [one for one in map(record.load, paths) if one.status != "failed" and _rate(one.config) > 0]
+    return [one for one in map(record.load, paths) if one.status != "failed"]
 
 
 def _values(row: Row, overrides: list[str]) -> dict[str, Any]:

@@ -1,19 +1,15 @@
 """Run the rows of a table, one process a run, and write the report."""
 
 import argparse
-import sys
 
 import hydra
 import torch
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
-from ffrepro import estimate, table
+from ffrepro import command, estimate, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
 from ffrepro.processes import console, run_all, run_command, shared_threads
-from ffrepro.suggest import explain
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
 
@@ -27,30 +23,14 @@ _EXPLAINED = {
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of `scripts/reproduce.py`; returns its exit code."""
-    options = _parser().parse_intermixed_args(arguments)
-    try:
-        return _reproduce(options)
-    except UserError as error:
-        print(f"reproduce: {error}", file=sys.stderr)
-        return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"reproduce: {explain(error, options.overrides)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("reproduce: stopped. The same command goes on from what is kept.", file=sys.stderr)
-        return 130
+    return command.exit_code("reproduce", _reproduce, _parser().parse_intermixed_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="reproduce", description="Run the rows of a table and write the report.")
-    parser.add_argument("table", help=f"one of {', '.join(table.names())}")
+    parser = command.parser("reproduce", "Run the rows of a table and write the report.")
     parser.add_argument("--budget", default="auto", help="smoke, quick, paper or auto: paper on a GPU, else quick")
     parser.add_argument("--seeds", default="", help="as in 0,1,2; else the table's for paper, and 0 for the others")
-    parser.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the processor's cores")
-    parser.add_argument("--results", default="results", help="folder for records and report, from the repository root")
-    parser.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
     return parser
 
 

@@ -1,0 +1,38 @@
+"""What the commands for a whole table have in common."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from ffrepro import table
+from ffrepro.errors import UserError
+from ffrepro.suggest import explain
+
+
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    """One that knows the table, its rows, how many run side by side, where results go, and other options of a run."""
+    made = argparse.ArgumentParser(prog=program, description=description)
+    made.add_argument("table", help=f"one of {', '.join(table.names())}")
+    made.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
+    made.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the processor's cores")
+    made.add_argument("--results", default="results", help="folder for what is recorded, from the repository root")
+    made.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
+    return made
+
+
+def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """What `work` returns; a user's mistake, and Ctrl-C, in one line."""
+    try:
+        return work(options)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"{program}: {explain(error, options.overrides)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: stopped. The same command goes on from what is kept.", file=sys.stderr)
+        return 130
