@@ -1,0 +1,148 @@
+"""Rows of Tables 1 to 3: seconds an epoch, roll-outs, memory, and errors by precision."""
+
+import multiprocessing
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ffrepro import layers
+from ffrepro.benchmark.bare_products import BATCH, layered, masked
+from ffrepro.benchmark.started import ROUNDS, begun, loaded, seconds
+from ffrepro.device import PRECISIONS, fast_bf16
+from ffrepro.layers import significant
+from ffrepro.record import peak_memory_bytes
+
+_WARM_UP, _WARM_UP_EPOCHS = 5_000, 4  # examples
+_SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of a table, and what an epoch of it is.
+
+    `widths` where bare products of its shapes are compared; `maps` of a recurrent net of so many maps of local fields,
+    where the same products by dense matrices are, most of whose weights are masked.
+    """
+
+    name: str
+    experiment: str
+    examples: int
+    widths: tuple[int, ...] | None = None
+    maps: int | None = None
+
+
+CASES = (
+    Case("supervised, 784-1000-1000-1000, 50,000 images", "table1/ff_released_code", 50_000, (1000, 1000, 1000)),
+    Case("supervised, 784-4×2000, 60,000 images", "table1/ff_supervised", 60_000, (2000, 2000, 2000, 2000)),
+    Case("supervised and jittered, 784-4×2000, 60,000 images", "table1/ff_supervised_jittered", 60_000),
+    Case("unsupervised, 784-4×2000, 60,000 images", "table1/ff_unsupervised", 60_000),
+    Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
+    Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
+    Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
+    Case("recurrent, CIFAR-10, 2 maps of local fields, 50,000 images", "table2/ff_max_ssq_2", 50_000, maps=2),
+    Case("recurrent, CIFAR-10, 3 maps of local fields, 50,000 images", "table2/ff_max_ssq_3", 50_000, maps=3),
+    Case("backprop, CIFAR-10, 2 maps of local fields, 50,000 images", "table2/bp_2", 50_000),
+    Case("next character, both phases at once, 300-3×2000, 22,320 windows", "table3/ff_simultaneous", 22_320),
+    Case("next character, phases in turn, 300-3×2000, 22,320 windows", "table3/ff_separated", 22_320),
+    Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
+)
+_LARGEST = CASES[1]
+MEASURED = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
+_WRITING = "table3/ff_separated"
+
+
+def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
+    """Seconds an epoch of a row, and of the bare products and updates with whole minibatches."""
+    dataset = loaded(case.experiment, device)
+    # A whole epoch on a GPU, which needs its time to begin one; and of text, whose roll-outs are part of it.
+    minibatches = case.examples // BATCH
+    if device.type == "cpu" and dataset.alphabet is None:
+        minibatches = 20 if case.maps is None else 3
+    algorithm = begun(case.experiment, device, precision, dataset.reduced(_WARM_UP, None))
+    for _ in range(_WARM_UP_EPOCHS):
+        algorithm.train_epoch(1)
+    algorithm.train = dataset.train.first(minibatches * BATCH)
+    bare: Callable[[], object] = lambda: None  # noqa: E731 - nothing is compared
+    if case.widths:
+        bare = layered(case.widths, device, PRECISIONS[precision], minibatches)
+    elif case.maps:
+        learned = _learned(lambda: algorithm.train_epoch(1))
+        bare = masked(case.maps, learned, device, PRECISIONS[precision], minibatches)
+    pairs = [(seconds(lambda: algorithm.train_epoch(1), device), seconds(bare, device)) for _ in range(ROUNDS)]
+    epoch = case.examples / BATCH / minibatches
+    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
+    if case.widths or case.maps:
+        found["compared_with"] = "bare products and updates" if case.widths else "dense masked matrices"
+        found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * epoch
+        found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
+    return found
+
+
+def roll_outs(device: torch.device, precision: str) -> dict[str, Any]:
+    """Seconds in which a net writes on from the beginning of every training string, all at once."""
+    algorithm = begun(_WRITING, device, precision, loaded(_WRITING, device))
+    algorithm.dreams()
+    seconds = statistics.median(seconds(algorithm.dreams, device) for _ in range(3))
+    strings = len(algorithm.train.strings.unique())
+    return {"strings": strings, "characters": len(algorithm.train) // strings, "seconds": seconds}
+
+
+def memory(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
+    """Peak memory of an epoch's beginning and an evaluation, the data set in it, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        before, peak = pool.apply(_peak, (case.experiment, str(device), precision))
+    return {"case": case.name, "over_interpreter_with_torch_bytes": peak - before}
+
+
+def precisions(device: torch.device) -> list[dict[str, Any]]:
+    """Test errors of a small net on MNIST in both precisions, three seeds each; none where bf16 is emulated."""
+    if not fast_bf16(device):
+        return []
+    dataset = loaded(_LARGEST.experiment, device).reduced(10_000, None)
+    rows = []
+    for name in PRECISIONS:
+        errors = []
+        for seed in _SEEDS:
+            small = ("architecture.widths=[256,256]", "schedule.epochs=5")
+            algorithm = begun(_LARGEST.experiment, device, name, dataset, *small, seed=seed)
+            for epoch in range(1, 6):
+                algorithm.train_epoch(epoch)
+            errors.append(algorithm.evaluate(dataset.test)["error"])
+        rows.append(
+            {"precision": name, "test_errors": errors, "mean": statistics.mean(errors), "std": statistics.stdev(errors)}
+        )
+    return rows
+
+
+def _learned(work: Callable[[], object]) -> float:
+    """The share of the data that hidden layers learn from while `work` is done."""
+    seen, kept = [], []
+
+    def counted(factors: Tensor) -> Tensor:
+        found = significant(factors)
+        seen.append(len(factors))
+        kept.append(len(found))
+        return found
+
+    layers.significant = counted
+    try:
+        work()
+    finally:
+        layers.significant = significant
+    return sum(kept) / sum(seen)
+
+
+def _peak(experiment: str, device_name: str, precision: str) -> tuple[int, int]:
+    """Bytes held before, and at most: on a GPU of its memory."""
+    device = torch.device(device_name)
+
+    before = peak_memory_bytes(device)
+    dataset = loaded(experiment, device)
+    algorithm = begun(experiment, device, precision, replace(dataset, train=dataset.train.first(1_000)))
+    algorithm.train_epoch(1)
+    algorithm.evaluate(dataset.test.first(1_000))
+    return before, peak_memory_bytes(device)
