@@ -6,6 +6,7 @@ ROWS ?=
 JOBS ?= 1
 ARGS ?=
 TABLE ?= table4
+PARTS ?=
 PYTHON ?= python3
 
 BIN := .venv/bin
@@ -19,7 +20,7 @@ help:  ## this list
 	@echo "Targets:"
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables: BUDGET=smoke|quick|paper|auto  SEEDS=0,1,2  ROWS=bp,ff_supervised  DEVICE=auto|cpu|cuda"
-	@echo "           JOBS=2 (runs side by side)"
+	@echo "           JOBS=2 (runs side by side)  TABLE=table4 (of learning-rates)  PARTS=deep_nets (of benchmark)"
 	@echo "           ARGS='tracking=none precision=fp32' (any options of a run)  PYTHON=python3.12"
 
 reproduce-table1: table = table1
@@ -39,7 +40,7 @@ reproduce-table4: $(INSTALLED)  ## run the rows of Table 4 (TAT, Imagenette) and
 	$(REPRODUCE)
 
 learning-rates: $(INSTALLED)  ## choose the learning rates of a table's rows: TABLE=table4
-	$(BIN)/python scripts/learning_rates.py '$(TABLE)' --rows '$(ROWS)' --jobs '$(JOBS)' $(ARGS)
+	$(BIN)/python scripts/learning_rates.py '$(TABLE)' --rows '$(ROWS)' --jobs '$(JOBS)' $(if $(filter-out auto,$(DEVICE)),'device=$(DEVICE)') $(ARGS)
 
 report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py
@@ -60,7 +61,7 @@ format: $(INSTALLED)  ## format and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 benchmark: $(INSTALLED)  ## time and memory of training on this machine, beside bare matrix products
-	$(BIN)/python scripts/benchmark.py --device '$(DEVICE)'
+	$(BIN)/python scripts/benchmark.py --device '$(DEVICE)' $(if $(PARTS),--parts '$(PARTS)')
 
 data: $(INSTALLED)  ## find or download the data sets and check them
 	$(BIN)/python scripts/fetch_data.py

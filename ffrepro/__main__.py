@@ -1,7 +1,6 @@
 """`python -m ffrepro`, and the command `ffrepro`: run what a config says."""
 
 import os
-import signal
 import sys
 
 import hydra
@@ -12,6 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.errors import UserError
+from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import CONF
 from ffrepro.run import run
 from ffrepro.suggest import explain
@@ -32,12 +32,11 @@ def _job(config: DictConfig) -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 a fault of the program, 2 a mistake to mend, 130 interrupted."""
-    # SIGTERM, by which a machine is asked back, keeps the run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        _job()
+        with keyboard_interrupts():
+            _job()
         if _mistakes:
             raise _mistakes.pop()
     except UserError as error:

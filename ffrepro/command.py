@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro import table
 from ffrepro.errors import UserError
+from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.suggest import explain
 
 
@@ -17,16 +18,17 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=program, description=description)
     made.add_argument("table", help=f"one of {', '.join(table.names())}")
     made.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
-    made.add_argument("--jobs", type=int, default=1, help="runs side by side, which share the processor's cores")
+    made.add_argument("--jobs", default="1", help="runs side by side, which share the processor's cores")
     made.add_argument("--results", default="results", help="folder for what is recorded, from the repository root")
     made.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
     return made
 
 
 def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """What `work` returns; a user's mistake, and Ctrl-C, in one line."""
+    """What `work` returns; a user's mistake, and being stopped, in one line."""
     try:
-        return work(options)
+        with keyboard_interrupts():
+            return work(options)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

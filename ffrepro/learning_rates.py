@@ -7,6 +7,7 @@ or do not learn at all. What is recorded already is not run again.
 import argparse
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,33 @@ from ffrepro import command, record, table
 from ffrepro.config import plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
-from ffrepro.processes import console, run_all, run_command, shared_threads
+from ffrepro.processes import console, run_all, run_command, shared_threads, side_by_side
 from ffrepro.record import Record
-from ffrepro.table import Row
+from ffrepro.table import Row, Table
 
 GRID = [float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3)]  # about √10 apart
+LEARNED = 88.0  # %; whoever guesses among the ten classes of every data set here errs at 90
 _OPTION = "algorithm.optimizer.lr"
 _METRIC = "validation_error"
+_OWN = ("experiment", "seed", "budget", "results_dir", "rerun", _OPTION)  # options that a trial has for itself
+
+
+@dataclass
+class Search:
+    """The trials of a row: with what values, from which rate on, and what is known by now."""
+
+    row: Row
+    values: dict[str, Any]
+    start: float
+    errors: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def next(self) -> float | None:
+        return next_rate(self.errors, self.start)
+
+    @property
+    def best(self) -> float | None:
+        return best(self.errors)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,96 +56,143 @@ def _choose(options: argparse.Namespace) -> int:
     chosen_table = table.load(options.table)
     if not chosen_table.trial:
         raise UserError(f"{options.table} does not choose learning rates: its table.yaml has no `trial`.")
+    for override in options.overrides:
+        name = override.lstrip("+~").partition("=")[0]
+        if name.partition(".")[0] in _OWN or name in _OWN:
+            raise UserError(f"{override}: a trial has its own {name}. Leave it out.")
+    jobs = side_by_side(options.jobs)
     rows = chosen_table.chosen(options.rows.split(",") if options.rows else None)
-    shared = [f"results_dir={options.results}"] if options.results != "results" else []
-    shared += [*shared_threads(options.jobs, options.overrides), *options.overrides]
-    presets = {row.name: _values(row, [*chosen_table.trial, *options.overrides]) for row in rows}
-    experiments = {row.name: row.experiment for row in rows}
-
-    def errors() -> dict[str, dict[float, float]]:
-        records = _records(options.results)
-        return {name: found(values, experiments[name], records) for name, values in presets.items()}
-
-    known = errors()
-    while True:
-        ahead = {name: next_rate(known[name], _rate(values)) for name, values in presets.items()}
-        trials = {f"{name} {rate:g}": (name, rate) for name, rate in ahead.items() if rate is not None}
-        if not trials:
-            break
-        console.print(f"{len(trials)} of {len(rows)} rows have a learning rate to try.")
-        commands = {
-            trial: run_command([f"experiment={experiments[name]}", *chosen_table.trial, f"{_OPTION}={rate:g}", *shared])
-            for trial, (name, rate) in trials.items()
-        }
-        run_all(commands, options.jobs)
-        # A run that diverged fails, and has a record, which says so.
-        known = errors()
-        missing = [trial for trial, (name, rate) in trials.items() if rate not in known[name]]
-        if missing:
-            raise UserError(f"{', '.join(missing)}: no record, see above. The same command goes on from what is kept.")
-    for line in _written(known):
+    searches = [_search(row, [*chosen_table.trial, *options.overrides]) for row in rows]
+    _try_rates(searches, chosen_table, options, jobs)
+    for line in _written(searches):
         console.print(line)
-    for name, values in presets.items():
-        if best(known[name]) != _rate(values):
-            preset = f"conf/experiment/{experiments[name]}.yaml"
-            console.print(f"{preset} has {_OPTION} {_rate(values):g}: {best(known[name]):g} is chosen.")
+    for search in searches:
+        _say(search)
     return 0
 
 
+def _try_rates(searches: list[Search], chosen_table: Table, options: argparse.Namespace, jobs: int) -> None:
+    """Run trials, one of every search at a time, until all is found."""
+    shared = [f"results_dir={options.results}"] if options.results != "results" else []
+    shared += [*shared_threads(jobs, options.overrides), *options.overrides]
+
+    def look() -> dict[str, Search]:
+        """See what is known by now; what is to be tried next, by name."""
+        records = _records(options.results)
+        for search in searches:
+            search.errors = found(search.values, search.row.experiment, records)
+        return {f"{search.row.name} {search.next:g}": search for search in searches if search.next is not None}
+
+    trials = look()
+    while trials:
+        console.print(f"{len(trials)} of {len(searches)} rows have a learning rate to try.")
+        commands = {
+            trial: run_command(
+                [f"experiment={search.row.experiment}", *chosen_table.trial, f"{_OPTION}={search.next:g}", *shared]
+            )
+            for trial, search in trials.items()
+        }
+        run_all(commands, jobs)
+        before, trials = trials, look()
+        # One that diverged has a record, which says so.
+        failed = [trial for trial in before if trial in trials]
+        if failed:
+            raise UserError(f"{', '.join(failed)}: no record, see above. The same command goes on from what is kept.")
+
+
 def next_rate(errors: dict[float, float], start: float) -> float | None:
-    """What to try next after the rates of `errors`, the smaller neighbour of the best first; None: it is found."""
-    if not errors:
-        return min(GRID, key=lambda rate: abs(math.log(rate / start)))
-    place = GRID.index(best(errors))
-    return next((rate for rate in GRID[max(place - 1, 0) : place + 2] if rate not in errors), None)
+    """What to try next after the rates of `errors`, in %, the smaller neighbour of the best first; None: it is found.
+
+    As long as nothing has learned, it is what lies nearest to `start`.
+    """
+    untried = [rate for rate in GRID if rate not in errors]
+    chosen = best(errors)
+    if chosen is None:
+        return min(untried, key=lambda rate: abs(math.log(rate / start)), default=None)
+    place = GRID.index(chosen)
+    return next((rate for rate in GRID[max(place - 1, 0) : place + 2] if rate in untried), None)
 
 
-def best(errors: dict[float, float]) -> float:
-    """The learning rate with the least error, and of two alike the smaller."""
-    return min(errors, key=lambda rate: (errors[rate], rate))
+def best(errors: dict[float, float]) -> float | None:
+    """The learning rate with the least error, and of two alike the smaller; None where nothing has learned."""
+    learned = [rate for rate in errors if errors[rate] < LEARNED]
+    return min(learned, key=lambda rate: (errors[rate], rate), default=None)
 
 
 def found(values: dict[str, Any], experiment: str, records: Iterable[Record]) -> dict[float, float]:
-    """Errors by learning rate of the runs with the config `values` but for the rate; infinite if one diverged."""
-    errors, wanted = {}, _but_rate(values)
-    for one in records:
-        rate = _rate(one.config)
-        if rate in GRID and f"experiment={experiment}" in one.overrides and _but_rate(one.config) == wanted:
-            error = one.metrics.get(_METRIC)
-            errors[rate] = math.inf if error is None or one.status != "ok" else error
-    return errors
+    """Errors by learning rate of the runs with the config `values` but for the rate; infinite if one diverged.
+
+    Raises:
+        UserError: they are not all of the same data.
+    """
+    wanted = _but_rate(values)
+    mine = {
+        rate: one
+        for one in records
+        if f"experiment={experiment}" in one.overrides
+        and _but_rate(one.config) == wanted
+        and (rate := _rate(one.config)) in GRID
+    }
+    if len({one.data.get("sha256") for one in mine.values()}) > 1:
+        raise UserError(f"trials of {experiment} are of two copies of the data: remove those of one from runs/sweeps.")
+    return {rate: _error(one) for rate, one in mine.items()}
+
+
+def _error(one: Record) -> float:
+    error = one.metrics.get(_METRIC)
+    return math.inf if error is None or one.status != "ok" else error
+
+
+def _search(row: Row, overrides: list[str]) -> Search:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        values = plain(hydra.compose("config", [f"experiment={row.experiment}", *overrides]))
+    rate = _rate(values)
+    if not rate or not 0 < rate < math.inf:
+        raise UserError(f"{row.name} has no {_OPTION} above 0 to begin with.")
+    return Search(row, values, rate)
 
 
 def _records(results: str) -> list[Record]:
     paths: Iterable[Path] = from_root(results).glob("runs/sweeps/*/paper-seed0.json")
-    return [one for one in map(record.load, paths) if one.status != "failed"]
+    return [one for one in map(record.load, sorted(paths)) if one.status != "failed"]
 
 
-def _values(row: Row, overrides: list[str]) -> dict[str, Any]:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(hydra.compose("config", [f"experiment={row.experiment}", *overrides]))
+def _rate(config: Any) -> float | None:
+    """The learning rate of a config, be it a damaged record's; None for none."""
+    for key in _OPTION.split("."):
+        config = config.get(key) if isinstance(config, dict) else None
+    return float(config) if isinstance(config, int | float) else None
 
 
-def _rate(values: dict[str, Any]) -> float:
-    """The learning rate that a config has; 0 for none."""
-    optimizer = (values.get("algorithm") or {}).get("optimizer") or {}
-    return float(optimizer.get("lr") or 0.0)
-
-
-def _but_rate(values: dict[str, Any]) -> dict[str, Any]:
-    decisive = record.decisive_values(values)
+def _but_rate(config: dict[str, Any]) -> dict[str, Any]:
+    """What else decides a run's result."""
+    if _rate(config) is None:
+        return {}
+    decisive = record.decisive_values(config)
     decisive["algorithm"] = {**decisive["algorithm"], "optimizer": {**decisive["algorithm"]["optimizer"], "lr": None}}
-    return decisive
+    return {**decisive, "precision": config.get("precision")}
 
 
-def _written(errors: dict[str, dict[float, float]]) -> list[str]:
+def _written(searches: list[Search]) -> list[str]:
     """A table in Markdown."""
     lines = ["| row | held-out error, %, by learning rate | chosen |", "|---|---|---|"]
-    for name, tried in errors.items():
-        said = ", ".join(f"{rate:g}: {_said(error)}" for rate, error in sorted(tried.items()))
-        lines.append(f"| `{name}` | {said} | {best(tried):g} |")
+    for search in searches:
+        said = ", ".join(f"{rate:g}: {_said(error)}" for rate, error in sorted(search.errors.items()))
+        lines.append(f"| `{search.row.name}` | {said} | {'none' if search.best is None else f'{search.best:g}'} |")
     return lines
 
 
 def _said(error: float) -> str:
     return f"{error:.1f}" if math.isfinite(error) else "diverged"
+
+
+def _say(search: Search) -> None:
+    """What there is to do about a row, or to know."""
+    if search.best is None:
+        console.print(f"{search.row.name} learns with no rate of the grid.")
+        return
+    if search.best != search.start:
+        preset = f"conf/experiment/{search.row.experiment}.yaml"
+        console.print(f"{preset} has {_OPTION} {search.start:g}: {search.best:g} is chosen.")
+    if search.best in (GRID[0], GRID[-1]):
+        console.print(f"{search.row.name}: {search.best:g} is where the grid ends.")

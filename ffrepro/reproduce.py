@@ -9,7 +9,7 @@ from ffrepro import command, estimate, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
-from ffrepro.processes import console, run_all, run_command, shared_threads
+from ffrepro.processes import console, run_all, run_command, shared_threads, side_by_side
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
 
@@ -46,14 +46,15 @@ def _reproduce(options: argparse.Namespace) -> int:
     shared = [f"budget={budget}"] if budget != "paper" else []
     shared += [f"device={options.device}"] if options.device != "auto" else []
     shared += [f"results_dir={options.results}"] if options.results != "results" else []
-    shared += shared_threads(options.jobs, options.overrides)
+    jobs = side_by_side(options.jobs)
+    shared += shared_threads(jobs, options.overrides)
     shared += options.overrides
     _announce(chosen_table, runs, budget, device, shared=shared)
     commands = {
         f"{row.recorded_as} seed {seed}": run_command([f"experiment={row.experiment}", f"seed={seed}", *shared])
         for row, seed in runs
     }
-    failed = run_all(commands, options.jobs)
+    failed = run_all(commands, jobs)
     from ffrepro.report import write_report  # noqa: PLC0415 - after the runs: they need none of what it loads
 
     console.print(f"The report: {write_report(from_root(options.results))}")

@@ -20,7 +20,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     """What would be run, instead of running it."""
     seen: list[list[str]] = []
 
-    def note(command: list[str], *, together: bool) -> int:
+    def note(command: list[str], running: object, *, together: bool) -> int:
         seen.append(command[3:])
         return 0
 
@@ -37,7 +37,9 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
         (["tabel1"], "there is no table 'tabel1': expected one of table1"),
         (["table1", "--device", "gpu"], "device is 'gpu'"),
-        (["table1", "--jobs", "0"], "JOBS is 0"),
+        (["table1", "--jobs", "0"], "JOBS is '0'"),
+        (["table1", "--jobs", "two"], "JOBS is 'two'"),
+        (["table1", "--jobs", ""], "JOBS is ''"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -86,7 +88,7 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
 ) -> None:
     tried = []
 
-    def fail_on_bp(command: list[str], *, together: bool) -> int:
+    def fail_on_bp(command: list[str], running: object, *, together: bool) -> int:
         tried.append(command)
         return 2 if "experiment=table1/bp" in command else 0
 

@@ -1,91 +1,84 @@
 """Time and memory of training on this machine, beside the bare matrix products of the same shapes.
 
 Full speed is reached once most data are told apart, so every net is trained for a while first, on few of them; an
-epoch's time is that of some minibatches, times the minibatches of an epoch. Minibatches and bare products
-are timed in turn, so that a busy machine slows both.
+epoch's time is that of some minibatches, times the minibatches of an epoch. What is compared is timed in turn, so that
+a busy machine slows both.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from rich.console import Console
-from rich.table import Table
 
-from ffrepro.benchmark.deep_nets import DEPTHS, deep_net
-from ffrepro.benchmark.rows import CASES, MEASURED, memory, precisions, roll_outs, speed
+from ffrepro.benchmark import deep_nets, rows
 from ffrepro.device import choose_device, choose_precision
-from ffrepro.errors import UserError
+from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.files import written_atomically
+from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import from_root
-from ffrepro.record import environment
+from ffrepro.record import environment, git_state
+
+# On a device, in a precision: what is to be said in a line, and what is to be kept.
+Measurement = Callable[[torch.device, str], tuple[str, dict[str, Any]]]
+
+PARTS: dict[str, list[Measurement]] = {
+    "epochs": [partial(rows.epoch, case) for case in rows.CASES],
+    "roll_outs": [rows.roll_outs],
+    "deep_nets": [partial(deep_nets.images_per_second, depth) for depth in deep_nets.DEPTHS],
+    "memory": [partial(rows.memory, case) for case in rows.CASES if case.experiment in rows.HELD],
+    "precisions": [rows.precisions],
+}
+_console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line of `scripts/benchmark.py`; returns its exit code."""
-    parser = argparse.ArgumentParser(description="Time and memory of training on this machine.")
+    parser = argparse.ArgumentParser(prog="benchmark", description="Time and memory of training on this machine.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16")
-    parser.add_argument("--output", default="results/benchmark.json", help="JSON file, from the repository root")
-    options = parser.parse_args()
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--output", default="results/benchmark", help="folder, from the repository root")
+    options = parser.parse_args(arguments)
     try:
-        device = choose_device(options.device)
-        precision = choose_precision(options.precision, device)
-        result = {
-            "environment": environment(device, precision),
-            "speed": [speed(case, device, precision) for case in CASES],
-            "roll_outs": roll_outs(device, precision),
-            "deep_nets": [deep_net(depth, device, precision) for depth in DEPTHS],
-            "memory": [memory(case, device, precision) for case in CASES if case.experiment in MEASURED],
-            "precision": precisions(device),
-        }
-        with written_atomically(from_root(options.output)) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+        with keyboard_interrupts():
+            return _measure(options)
     except UserError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
-    _print(result)
-    print(f"Written to {options.output}")
-    return 0
+    except KeyboardInterrupt:
+        print(f"benchmark: stopped. Parts that were measured are in {options.output}.", file=sys.stderr)
+        return 130
 
 
-def _print(result: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    environment = result["environment"]
-    table = Table(title=f"{environment['device']}, {environment['threads']} threads, {environment['precision']}")
-    for heading in ("batch 100", "an epoch", "compared with", "an epoch of it", "ratio"):
-        table.add_column(heading)
-    for row in result["speed"]:
-        table.add_row(
-            row["case"],
-            f"{row['epoch_s']:.2f} s",
-            row.get("compared_with", ""),
-            f"{row['bare_products_epoch_s']:.2f} s" if "bare_products_epoch_s" in row else "",
-            f"{row['ratio_to_bare_products']:.2f}" if "ratio_to_bare_products" in row else "",
-        )
-    console.print(table)
-    written = result["roll_outs"]
-    console.print(
-        f"Roll-outs of {written['strings']} strings, {written['characters']} characters each: "
-        f"{written['seconds']:.2f} s."
-    )
-    for net in result["deep_nets"]:
-        console.print(
-            f"Depth {net['depth']} without shortcuts: {net['sgd_images_per_s']:.0f} images a second by SGD, "
-            f"{net['kfac_images_per_s']:.0f} by K-FAC, which takes {net['kfac_over_sgd']:.2f} times as long; "
-            f"{net['convolved_images_per_s']:.0f} by SGD with torch's 1 × 1 convolutions."
-        )
-    for held in result["memory"]:
-        console.print(
-            f"Peak memory of {held['case']}: {held['over_interpreter_with_torch_bytes'] / 1e9:.2f} GB "
-            "over the interpreter with torch."
-        )
-    if not result["precision"]:
-        console.print("bf16 is emulated on this processor: its errors were not compared with those of fp32.")
-    for row in result["precision"]:
-        console.print(
-            f"{row['precision']}: 784-256-256, 10,000 images, 5 epochs: "
-            f"{row['mean']:.2f} ± {row['std']:.2f} % test error "
-            f"({len(row['test_errors'])} seeds)."
-        )
+def _measure(options: argparse.Namespace) -> int:
+    parts = options.parts.split(",")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise UserError(f"PARTS has {unknown[0]!r}: expected some of {','.join(PARTS)}.")
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
+    machine = environment(device, precision)
+    _console.print(f"{machine['device']}, {machine['threads']} threads, {precision}")
+    missing = False
+    for part in parts:
+        measured = []
+        for measure in PARTS[part]:
+            try:
+                said, values = measure(device, precision)
+            except DataNotFoundError as error:
+                missing = True
+                print(f"benchmark: left out of {part}: {error}", file=sys.stderr)
+                continue
+            _console.print(said)
+            measured.append(values)
+        if measured:
+            with written_atomically(from_root(options.output) / f"{part}.json") as file:
+                content = {"environment": machine, "git": git_state(), "measured": measured}
+                file.write((json.dumps(content, indent=1) + "\n").encode())
+    _console.print(f"Written to {options.output}")
+    return 2 if missing else 0

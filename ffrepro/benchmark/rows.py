@@ -51,11 +51,11 @@ CASES = (
     Case("next character, backprop, 300-3×2000, 22,320 windows", "table3/bp", 22_320),
 )
 _LARGEST = CASES[1]
-MEASURED = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
+HELD = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
 _WRITING = "table3/ff_separated"
 
 
-def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
+def epoch(case: Case, device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:
     """Seconds an epoch of a row, and of the bare products and updates with whole minibatches."""
     dataset = loaded(case.experiment, device)
     # A whole epoch on a GPU, which needs its time to begin one; and of text, whose roll-outs are part of it.
@@ -73,49 +73,56 @@ def speed(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
         learned = _learned(lambda: algorithm.train_epoch(1))
         bare = masked(case.maps, learned, device, PRECISIONS[precision], minibatches)
     pairs = [(seconds(lambda: algorithm.train_epoch(1), device), seconds(bare, device)) for _ in range(ROUNDS)]
-    epoch = case.examples / BATCH / minibatches
-    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * epoch}
+    whole = case.examples / BATCH / minibatches
+    found: dict[str, Any] = {"case": case.name, "epoch_s": statistics.median(ours for ours, _ in pairs) * whole}
+    said = f"{case.name}: an epoch in {found['epoch_s']:.2f} s"
     if case.widths or case.maps:
         found["compared_with"] = "bare products and updates" if case.widths else "dense masked matrices"
-        found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * epoch
+        found["bare_products_epoch_s"] = statistics.median(bare for _, bare in pairs) * whole
         found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
-    return found
+        said += f", {found['ratio_to_bare_products']:.2f} times that of {found['compared_with']}"
+    return f"{said}.", found
 
 
-def roll_outs(device: torch.device, precision: str) -> dict[str, Any]:
+def roll_outs(device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:
     """Seconds in which a net writes on from the beginning of every training string, all at once."""
     algorithm = begun(_WRITING, device, precision, loaded(_WRITING, device))
     algorithm.dreams()
-    seconds = statistics.median(seconds(algorithm.dreams, device) for _ in range(3))
+    taken = statistics.median(seconds(algorithm.dreams, device) for _ in range(3))
     strings = len(algorithm.train.strings.unique())
-    return {"strings": strings, "characters": len(algorithm.train) // strings, "seconds": seconds}
+    characters = len(algorithm.train) // strings
+    said = f"Roll-outs of {strings} strings, {characters} characters each: {taken:.2f} s."
+    return said, {"strings": strings, "characters": characters, "seconds": taken}
 
 
-def memory(case: Case, device: torch.device, precision: str) -> dict[str, Any]:
+def memory(case: Case, device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:
     """Peak memory of an epoch's beginning and an evaluation, the data set in it, in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         before, peak = pool.apply(_peak, (case.experiment, str(device), precision))
-    return {"case": case.name, "over_interpreter_with_torch_bytes": peak - before}
+    said = f"{case.name}: at most {(peak - before) / 1e9:.2f} GB of memory over the interpreter with torch."
+    return said, {"case": case.name, "over_interpreter_with_torch_bytes": peak - before}
 
 
-def precisions(device: torch.device) -> list[dict[str, Any]]:
+def precisions(device: torch.device, _: str) -> tuple[str, dict[str, Any]]:
     """Test errors of a small net on MNIST in both precisions, three seeds each; none where bf16 is emulated."""
     if not fast_bf16(device):
-        return []
+        return "bf16 is emulated on this processor: its errors were not compared with those of fp32.", {}
     dataset = loaded(_LARGEST.experiment, device).reduced(10_000, None)
-    rows = []
-    for name in PRECISIONS:
-        errors = []
+    small = ("architecture.widths=[256,256]", "schedule.epochs=5")
+    test_errors: dict[str, list[float]] = {name: [] for name in PRECISIONS}
+    for name, errors in test_errors.items():
         for seed in _SEEDS:
-            small = ("architecture.widths=[256,256]", "schedule.epochs=5")
             algorithm = begun(_LARGEST.experiment, device, name, dataset, *small, seed=seed)
-            for epoch in range(1, 6):
-                algorithm.train_epoch(epoch)
+            for at in range(1, 6):
+                algorithm.train_epoch(at)
             errors.append(algorithm.evaluate(dataset.test)["error"])
-        rows.append(
-            {"precision": name, "test_errors": errors, "mean": statistics.mean(errors), "std": statistics.stdev(errors)}
-        )
-    return rows
+    said = ", ".join(
+        f"{name} {statistics.mean(errors):.2f} ± {statistics.stdev(errors):.2f}" for name, errors in test_errors.items()
+    )
+    return (
+        f"Test error in %, 784-256-256, 10,000 images, 5 epochs, {len(_SEEDS)} seeds: {said}.",
+        {"test_errors": test_errors},
+    )
 
 
 def _learned(work: Callable[[], object]) -> float:

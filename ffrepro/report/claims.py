@@ -81,22 +81,13 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
     lines = []
     for claim in table.spec.claims:
         first, second = (rows[name] for name in claim.rows)
-        means = [
-            None if row.shown is None or row.shown.headline is None else row.shown.headline.mean
-            for row in (first, second)
-        ]
         kinds = sorted({kind for row in (first, second) if row.shown is not None for kind in text.kinds(row.shown)})
-        cells = [text.ours(row) for row in (first, second)]
-        one, other = means
-        finding: str = "not measured"
-        if one is not None and other is not None:
-            full = first.verdict == second.verdict == "measured"
-            finding = found_in_points(claim, one, other) if full else "incomplete"
-        elif claim.says == "worse" and first.diverged and second.verdict == "measured":
-            finding = "holds: it diverged"
+        one, other = first.mean, second.mean
         difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
         said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
-        lines.append(Line(said, kinds, (finding, *cells, difference)))
+        lines.append(
+            Line(said, kinds, (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference))
+        )
     if not lines:
         return None
     return Grid(
@@ -108,6 +99,17 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
         lines=tuple(lines),
         first="Claim",
     )
+
+
+def _of_rows(claim: Claim, first: RowResult, second: RowResult) -> str:
+    """A seed with which the first row diverged counts: no number of points is as far as that."""
+    if second.mean is None or (first.mean is None and not first.diverged_seeds):
+        return "not measured"
+    if second.verdict != "measured" or not first.settled:
+        return "incomplete"
+    if claim.says == "within" and first.diverged_seeds:
+        return "does not hold: it diverged"
+    return "holds: it diverged" if first.mean is None else found_in_points(claim, first.mean, second.mean)
 
 
 def _measured(group: Group, metric: str) -> Measured | None:

@@ -155,11 +155,27 @@ class RowResult:
         return None if self.shown is None else self.shown.summaries.get(self.shown.metric.replace("test_", "train_"))
 
     @property
-    def diverged(self) -> bool:
-        """Whether it was trained with all seeds that were to be run, and with none to an end."""
+    def mean(self) -> float | None:
+        """Of the metric, over the seeds with a result."""
+        return None if self.shown is None or self.shown.headline is None else self.shown.headline.mean
+
+    @property
+    def diverged_seeds(self) -> tuple[int, ...]:
+        """Seeds with which training came to no end."""
         runs = () if self.shown is None else self.shown.runs
-        seeds = {run.record.seed for run in runs if run.record.status == "diverged"}
-        return len(seeds) == len(runs) > 0 and seeds >= set(self.wanted_seeds)
+        return tuple(run.record.seed for run in runs if run.record.status == "diverged")
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was fully trained with all seeds that were to be run, or diverged."""
+        if self.shown is None or self.shown.reduced or not self.shown.of_one_config:
+            return False
+        return set(self.missing_seeds) <= set(self.diverged_seeds)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it came to no end with any seed that was to be run."""
+        return self.settled and self.mean is None
 
     @property
     def missing_seeds(self) -> tuple[int, ...]:

@@ -121,9 +121,16 @@ def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -
     shallow = [made_record("shallow", seed, 30.0) for seed in (0, 1)]
     deep = [made_record("deep", seed, status="diverged", error="in epoch 1") for seed in (0, 1)]
     assert finding(claim, *deep, *shallow) == "holds: it diverged"
-    assert finding(claim, deep[0], *shallow) == "not measured"
-    assert finding(claim, *deep, shallow[0]) == "not measured"
-    assert finding(replace(claim, says="within"), *deep, *shallow) == "not measured"
+    assert finding(claim, deep[0], *shallow) == "incomplete"
+    assert finding(claim, *deep, shallow[0]) == "incomplete"
+    # A single seed that diverged is not within any number of points.
+    assert finding(replace(claim, says="within", points=3.0), *deep, *shallow) == "does not hold: it diverged"
+    half = [deep[0], made_record("deep", 1, 31.0)]
+    assert finding(replace(claim, says="within", points=3.0), *half, *shallow) == "does not hold: it diverged"
+    assert finding(claim, *half, *shallow) == "does not hold"
+    assert finding(claim, deep[0], made_record("deep", 1, 90.0), *shallow) == "holds"
+    assert finding(claim, made_record("deep", 1, 90.0), *shallow) == "incomplete"
+    assert finding(claim, *half, deep[0]) == "not measured"
 
 
 def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:

@@ -1,0 +1,127 @@
+"""The benchmarks measure what they say; the nets are small and the data made up."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ffrepro import benchmark
+from ffrepro.benchmark import deep_nets, rows, started
+from ffrepro.dataset import Dataset, Split
+from ffrepro.errors import DataNotFoundError
+
+CPU = torch.device("cpu")
+
+
+def made(shape: tuple[int, ...], examples: int = 300) -> Dataset:
+    inputs = torch.rand(examples, torch.Size(shape).numel(), generator=torch.Generator().manual_seed(0))
+    split = Split(inputs, torch.arange(examples) % 10)
+    return Dataset(
+        name="made", train=split, validation=None, test=split, input_shape=shape, n_classes=10, sha256="0" * 64,
+        stand_in=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Table 1's nets with 20 units a layer on made images."""
+
+    def begun(*arguments: Any, **more: Any) -> Any:
+        return started.begun(*arguments, "architecture.widths=[20,20]", **more)
+
+    monkeypatch.setattr(rows, "begun", begun)
+    monkeypatch.setattr(rows, "loaded", lambda experiment, device: made((28, 28)))
+
+
+@pytest.mark.usefixtures("small")
+def test_an_epoch_is_some_minibatches_times_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([0.2, 0.1] * 5)
+    monkeypatch.setattr(rows, "seconds", lambda work, device: (work(), next(taken))[1])
+    said, found = rows.epoch(rows.Case("case", "table1/ff_supervised", 6000, (20, 20)), CPU, "fp32")
+    # 20 of 60 minibatches.
+    assert found["epoch_s"] == pytest.approx(0.6)
+    assert found["bare_products_epoch_s"] == pytest.approx(0.3)
+    assert said == "case: an epoch in 0.60 s, 2.00 times that of bare products and updates."
+
+
+def test_a_net_writes_from_the_beginning_of_every_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Algorithm:
+        calls = 0
+
+        class train:  # noqa: N801
+            strings = torch.tensor([0, 0, 0, 1, 1, 1])
+
+            def __len__(self) -> int:
+                return 6
+
+        train = train()  # type: ignore[assignment, misc]
+
+        def dreams(self) -> None:
+            self.calls += 1
+
+    algorithm = Algorithm()
+    monkeypatch.setattr(rows, "begun", lambda *_: algorithm)
+    monkeypatch.setattr(rows, "loaded", lambda *_: None)
+    said, found = rows.roll_outs(CPU, "fp32")
+    assert said.startswith("Roll-outs of 2 strings, 3 characters each: ")
+    assert algorithm.calls == 4
+    assert found["seconds"] >= 0
+
+
+def test_deep_nets_are_compared_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begun(*arguments: Any) -> Any:
+        return started.begun(*arguments, "architecture.width=4", "algorithm.crop=16")
+
+    monkeypatch.setattr(deep_nets, "begun", begun)
+    monkeypatch.setattr(deep_nets, "loaded", lambda *_: made((20, 20, 3), 200))
+    monkeypatch.setattr(deep_nets, "_STEPS", 1)
+    # In the order of the nets: of 32, 64, 64 and 32 images.
+    times = [0.32, 1.28, 0.32, 0.64]
+    taken = iter(times * 5)
+    monkeypatch.setattr(deep_nets, "seconds", lambda work, device: (work(), next(taken))[1])
+    said, found = deep_nets.images_per_second(50, CPU, "fp32")
+    assert found["batch_size"] == {"sgd": 32, "kfac": 64, "sgd_in_batches_of_kfac": 64, "sgd_convolved": 32}
+    assert {name: round(speed) for name, speed in found["images_per_s"].items()} == {
+        "sgd": 100, "kfac": 50, "sgd_in_batches_of_kfac": 200, "sgd_convolved": 50,
+    }  # fmt: skip
+    assert found["kfac_takes_times"] == pytest.approx({"sgd": 2.0, "sgd_in_batches_of_kfac": 4.0})
+    assert "100 by SGD" in said
+
+
+def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*_: object) -> Any:
+        raise DataNotFoundError("no such data")
+
+    def stopped(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    def measured(number: int, *_: object) -> tuple[str, dict[str, int]]:
+        return f"It is {number}.", {"number": number}
+
+    parts = {"one": [partial(measured, 1), missing, partial(measured, 2)], "two": [missing], "three": [stopped]}
+    monkeypatch.setattr(benchmark, "PARTS", parts)
+    output = ["--output", str(tmp_path), "--device", "cpu"]
+    assert benchmark.main([*output, "--parts", "one,two"]) == 2
+    told = capsys.readouterr()
+    assert told.out.index("It is 1.") < told.out.index("It is 2.")
+    assert told.err == "benchmark: left out of one: no such data\nbenchmark: left out of two: no such data\n"
+    content = json.loads((tmp_path / "one.json").read_text())
+    assert content["measured"] == [{"number": 1}, {"number": 2}]
+    assert content["environment"]["precision"] in ("fp32", "bf16")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
+
+    assert benchmark.main([*output, "--parts", "three"]) == 130
+    assert capsys.readouterr().err.startswith("benchmark: stopped.")
+    assert benchmark.main([*output, "--parts", "four"]) == 2
+    assert capsys.readouterr().err == "benchmark: PARTS has 'four': expected some of one,two,three.\n"
+
+
+def test_every_part_measures_presets_that_are_there() -> None:
+    experiments = {case.experiment for case in rows.CASES}
+    assert set(rows.HELD) <= experiments
+    assert len(benchmark.PARTS["memory"]) == len(rows.HELD)
