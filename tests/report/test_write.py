@@ -1,5 +1,6 @@
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,7 @@ from ffrepro.errors import UserError
 from ffrepro.paths import ROOT
 from ffrepro.record import write_pictures
 from ffrepro.report import write_report
+from ffrepro.table import Claim
 from tests.report.made import made_record, made_table, write, write_made_records
 from tests.report.made_text import made_text_table, write_made_text_records
 
@@ -201,6 +203,26 @@ def test_the_headline_numbers_go_into_a_page(tmp_path: Path) -> None:
     assert text.endswith("(M).\n<!-- /results -->\n\nBottom\n")
     assert "| As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
     assert 'src="results/figures/table9-against-paper.svg"' in text
+
+
+def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
+    in_points = replace(
+        made_table(), claims=[Claim("Lower is within 3 points", ("lower", "same"), "within", "S", points=3.0)]
+    )
+    write_made_records(tmp_path / "results")
+    write_made_text_records(tmp_path / "results")
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results: made -->\n<!-- /results -->\n")
+    write_report(tmp_path / "results", [in_points, made_text_table()], readme)
+    heads = set()
+    for path in (readme, tmp_path / "results" / "README.md"):
+        lines = [line.replace("\\|", "") for line in path.read_text().splitlines()]
+        for before, line, after in zip(lines, lines[1:], [*lines[2:], ""], strict=False):
+            if line.startswith("|---"):
+                heads.add(before)
+                assert before.count("|") == line.count("|") == after.count("|"), before
+    assert {"| Claim | Found | First row | Second row | Difference |"} < heads
+    assert {"| Claim | Of | Found | First row | Second row | Ratio |"} < heads
 
 
 def test_a_page_without_a_place_for_the_numbers_is_said(tmp_path: Path) -> None:
