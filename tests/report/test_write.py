@@ -12,7 +12,7 @@ from ffrepro.errors import UserError
 from ffrepro.paths import ROOT
 from ffrepro.record import write_pictures
 from ffrepro.report import write_report
-from ffrepro.table import Claim
+from ffrepro.table import Claim, Sweep
 from tests.report.made import made_record, made_table, write, write_made_records
 from tests.report.made_text import made_text_table, write_made_text_records
 
@@ -203,6 +203,18 @@ def test_the_headline_numbers_go_into_a_page(tmp_path: Path) -> None:
     assert text.endswith("(M).\n<!-- /results -->\n\nBottom\n")
     assert "| As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
     assert 'src="results/figures/table9-against-paper.svg"' in text
+
+
+def test_errors_against_an_option_go_into_a_page(tmp_path: Path) -> None:
+    depths = Sweep("Without shortcuts", "depth", [10, 20], {"Plain": ["same", "lower"]})
+    for row, error in (("same", 1.36), ("lower", 2.00)):
+        write(tmp_path / "results", made_record(row, 0, error))
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results: made -->\n<!-- /results -->\n")
+    write_report(tmp_path / "results", [replace(made_table(), sweeps=[depths])], readme)
+    assert "Without shortcuts:\n\n<picture>" in readme.read_text()
+    assert 'src="results/figures/table9-sweep-1.svg" alt="Error against depth' in readme.read_text()
+    assert (tmp_path / "results" / "figures" / "table9-sweep-1.svg").exists()
 
 
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
