@@ -90,9 +90,9 @@ def _announce(
     chosen_table: Table, runs: list[tuple[Row, int]], budget: str, device: torch.device, *, shared: list[str]
 ) -> None:
     """Say what is about to happen, how long it takes, and how to ask for something else."""
-    speed = estimate.measure(str(device), "auto")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
+    speed = estimate.measure(str(device), configs[0].precision)
     total = sum(estimate.seconds(config, speed) for config in configs)
     rows = list(dict.fromkeys(row.recorded_as for row, _ in runs))
     seeds = sorted({seed for _, seed in runs})

@@ -37,6 +37,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
         (["tabel1"], "there is no table 'tabel1': expected one of table1"),
         (["table1", "--device", "gpu"], "device is 'gpu'"),
+        (["table1", "precision=bf17"], "precision is 'bf17'"),
         (["table1", "--jobs", "0"], "JOBS is '0'"),
         (["table1", "--jobs", "two"], "JOBS is 'two'"),
         (["table1", "--jobs", ""], "JOBS is ''"),
