@@ -202,7 +202,7 @@ def test_a_run_without_a_record_ends_it(runs: Runs, capsys: pytest.CaptureFixtur
         (["table4", "budget.most_epochs=3"], "a trial has its own budget.most_epochs."),
         (["table4", "results_dir=elsewhere"], "a trial has its own results_dir."),
         (["table4", "algorithm.optimizer.lr=0.02"], "a trial has its own algorithm.optimizer.lr."),
-        (["table4", "--rows", "sgd_relu_26", "~algorithm"], "sgd_relu_26 has no algorithm.optimizer.lr"),
+        (["table4", "--rows", "sgd_relu_26", "algorithm.optimizer=null"], "sgd_relu_26 has no algorithm.optimizer.lr"),
         (["table4", "--rows", "sgd_relu_26", "trackin=none"], "trackin"),
     ],
 )
