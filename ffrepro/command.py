@@ -26,15 +26,24 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
 
 def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """What `work` returns; a user's mistake, and being stopped, in one line."""
+
+    def explained() -> int:
+        try:
+            return work(options)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(explain(error, options.overrides)) from error
+
+    return in_one_line(program, explained, "The same command goes on from what is kept.")
+
+
+def in_one_line(program: str, work: Callable[[], int], kept: str) -> int:
+    """What `work` returns; or 2 after a user's mistake, and 130 where it was stopped, which `kept` is said of."""
     try:
         with keyboard_interrupts():
-            return work(options)
+            return work()
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"{program}: {explain(error, options.overrides)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(f"{program}: stopped. The same command goes on from what is kept.", file=sys.stderr)
+        print(f"{program}: stopped. {kept}", file=sys.stderr)
         return 130

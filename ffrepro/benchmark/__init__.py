@@ -16,10 +16,10 @@ import torch
 from rich.console import Console
 
 from ffrepro.benchmark import deep_nets, rows
+from ffrepro.command import in_one_line
 from ffrepro.device import choose_device, choose_precision
 from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.files import written_atomically
-from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import from_root
 from ffrepro.record import environment, git_state
 
@@ -44,15 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--output", default="results/benchmark", help="folder, from the repository root")
     options = parser.parse_args(arguments)
-    try:
-        with keyboard_interrupts():
-            return _measure(options)
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"benchmark: stopped. Parts that were measured are in {options.output}.", file=sys.stderr)
-        return 130
+    return in_one_line("benchmark", partial(_measure, options), f"Parts that were measured are in {options.output}.")
 
 
 def _measure(options: argparse.Namespace) -> int:
