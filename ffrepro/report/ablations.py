@@ -2,8 +2,8 @@
 
 from ffrepro.record import changed
 from ffrepro.report import text
-from ffrepro.report.compare import Group, group
 from ffrepro.report.grids import Grid, Line
+from ffrepro.report.groups import Group, group
 from ffrepro.report.load import Run
 from ffrepro.table import Ablation, Table
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ffrepro.report import text
-from ffrepro.report.compare import Group, RowResult, TableResult
+from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.grids import Grid, Line
+from ffrepro.report.groups import Group
 from ffrepro.table import Claim
 
 Finding = Literal["holds", "does not hold", "undecided", "no claim", "incomplete"]

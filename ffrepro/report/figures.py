@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ffrepro.report import draw, text
-from ffrepro.report.compare import Group, RowResult, TableResult
+from ffrepro.report.compare import RowResult, TableResult
+from ffrepro.report.groups import Group
 from ffrepro.report.load import Run
 
 _CURVES = {

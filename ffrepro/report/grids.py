@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from ffrepro.report import text
-from ffrepro.report.compare import Group, Summary, TableResult
+from ffrepro.report.compare import TableResult
+from ffrepro.report.groups import Group, Summary
 
 _SINGLE = re.compile(r"error_(\w+?)_layer_(\d+)")
 _ITERATIONS = re.compile(r"test_error_goodness_iterations?_(\d+)(?:_to_(\d+))?")

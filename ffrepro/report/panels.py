@@ -7,8 +7,9 @@ import pandas as pd
 
 from ffrepro.record import changed, decisive_values
 from ffrepro.report import draw, text
-from ffrepro.report.compare import Group, RowResult, TableResult, group
+from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.figures import Picture, svg
+from ffrepro.report.groups import Group, group
 from ffrepro.report.load import Run
 from ffrepro.table import Panel
 

@@ -9,10 +9,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ffrepro.report import text
-from ffrepro.report.compare import Group, TableResult, Verdict, summarize
+from ffrepro.report.compare import TableResult, Verdict
 from ffrepro.report.draw import LOWEST_ERROR
 from ffrepro.report.figures import TablePictures
 from ffrepro.report.grids import Grid, by_part, iteration_errors, layer_errors, other_figures, singles_first
+from ffrepro.report.groups import Group, summarize
 from ffrepro.report.load import Run, Unreadable
 from ffrepro.report.sequences import Sample
 

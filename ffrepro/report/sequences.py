@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ffrepro.report import draw_text, text
-from ffrepro.report.compare import Group, TableResult
+from ffrepro.report.compare import TableResult
 from ffrepro.report.figures import Picture, first_with_pictures, svg
+from ffrepro.report.groups import Group
 from ffrepro.rollout import TEMPERATURES
 from ffrepro.table import Ablation
 

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from ffrepro.dataset import TRAIN_EVALUATED
-from ffrepro.report.compare import Group, RowResult, Summary
+from ffrepro.report.compare import RowResult
+from ffrepro.report.groups import Group, Summary
 from ffrepro.report.load import Run
 from ffrepro.tracking import duration
 

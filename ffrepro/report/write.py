@@ -12,7 +12,8 @@ from ffrepro.files import written_atomically
 from ffrepro.report import figures, sequences, sweeps
 from ffrepro.report.ablations import grid, tried
 from ffrepro.report.claims import claims
-from ffrepro.report.compare import compare, group
+from ffrepro.report.compare import compare
+from ffrepro.report.groups import group
 from ffrepro.report.load import Run, load_runs
 from ffrepro.report.panels import panels
 from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary

@@ -7,8 +7,9 @@ import pytest
 
 from ffrepro.record import Record
 from ffrepro.report import text
-from ffrepro.report.compare import RowResult, Summary, by_epoch, compare, group, judged, summarize
+from ffrepro.report.compare import RowResult, compare, judged
 from ffrepro.report.figures import of_table
+from ffrepro.report.groups import Summary, by_epoch, group, summarize
 from ffrepro.report.load import Run
 from ffrepro.table import Row
 from tests.report.made import made_record, made_table

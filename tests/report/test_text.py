@@ -1,7 +1,7 @@
 import pytest
 
 from ffrepro.report import text
-from ffrepro.report.compare import Summary
+from ffrepro.report.groups import Summary
 from tests.report.made import made_record
 from tests.report.test_compare import row_of, run, runs
 
