@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,10 +21,11 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.part"):  # by a killed process; a path has one writer at a time
-            left.unlink(missing_ok=True)
+        for part in path.parent.glob(f".{path.name}.*.part"):
+            _remove_if_left_behind(part)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # until the file is closed, or the process is gone
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -39,6 +41,16 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_if_left_behind(part: Path) -> None:
+    """Remove `part`, unless a process is writing it."""
+    try:
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)
+    except OSError:  # it is being written, is gone by now, or is another user's
+        pass
 
 
 def _umask() -> int:

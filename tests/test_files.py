@@ -34,6 +34,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(end: type[BaseException]
     assert os.listdir(tmp_path) == ["file.json"]
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".file.json.x1y2.part").write_bytes(b"half of the n")
+    with written_atomically(tmp_path / "file.json") as file:
+        file.write(b"new")
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_two_that_write_the_same_file_at_once_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with written_atomically(path) as one:
+        one.write(b"one")
+        with written_atomically(path) as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
 def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     with pytest.raises(UserError, match="No space left on device") as caught, written_atomically(path):
