@@ -74,6 +74,11 @@ class Claim:
     mark: str | None = None
     points: float | None = None
 
+    @property
+    def marked(self) -> str:
+        """The text, and how well it is known."""
+        return f"{self.text} ({self.mark})" if self.mark else self.text
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -64,18 +64,17 @@ def claims(table: TableResult) -> Grid | None:
 
 
 def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Line:
-    said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
     of = "held-out text" if metric.startswith("test_") else "training text"
     groups = [row.shown for row in (first, second)]
     measured = [None if group is None else _measured(group, metric) for group in groups]
     cells = [text.NONE if one is None else _said(one, metric) for one in measured]
     one, other = measured
     if one is None or other is None:
-        return Line(said, [], (of, "not measured", *cells, text.NONE))
+        return Line(claim.marked, [], (of, "not measured", *cells, text.NONE))
     full = all(row.verdict == "measured" for row in (first, second))
     kinds = sorted({kind for group in groups if group is not None for kind in text.kinds(group)})
     ratio = text.number(one.mean / other.mean, "perplexity")
-    return Line(said, kinds, (of, found(claim, one, other) if full else "incomplete", *cells, ratio))
+    return Line(claim.marked, kinds, (of, found(claim, one, other) if full else "incomplete", *cells, ratio))
 
 
 def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
@@ -85,9 +84,8 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
         kinds = sorted({kind for row in (first, second) if row.shown is not None for kind in text.kinds(row.shown)})
         one, other = first.mean, second.mean
         difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
-        said = f"{claim.text} ({claim.mark})" if claim.mark else claim.text
         lines.append(
-            Line(said, kinds, (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference))
+            Line(claim.marked, kinds, (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference))
         )
     if not lines:
         return None
