@@ -25,14 +25,14 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
             _remove_if_left_behind(part)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
-        fcntl.flock(handle, fcntl.LOCK_EX)  # until the file is closed, or the process is gone
         with os.fdopen(handle, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it has its place, or the process is gone
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        temporary = None
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            temporary = None
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. Free some space, mend the folder's permissions, "

@@ -52,6 +52,22 @@ def test_two_that_write_the_same_file_at_once_leave_each_other_alone(tmp_path: P
     assert os.listdir(tmp_path) == ["file.json"]
 
 
+def test_another_writer_leaves_it_alone_until_it_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, replace = tmp_path / "file.json", Path.replace
+
+    def interrupted(part: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        with written_atomically(path) as other:
+            other.write(b"other")
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with written_atomically(path) as one:
+        one.write(b"one")
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
 def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     with pytest.raises(UserError, match="No space left on device") as caught, written_atomically(path):

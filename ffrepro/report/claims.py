@@ -72,21 +72,20 @@ def _line(claim: Claim, first: RowResult, second: RowResult, metric: str) -> Lin
     if one is None or other is None:
         return Line(claim.marked, [], (of, "not measured", *cells, text.NONE))
     full = all(row.verdict == "measured" for row in (first, second))
-    kinds = sorted({kind for group in groups if group is not None for kind in text.kinds(group)})
     ratio = text.number(one.mean / other.mean, "perplexity")
-    return Line(claim.marked, kinds, (of, found(claim, one, other) if full else "incomplete", *cells, ratio))
+    return Line(
+        claim.marked, _kinds(first, second), (of, found(claim, one, other) if full else "incomplete", *cells, ratio)
+    )
 
 
 def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
     lines = []
     for claim in table.spec.claims:
         first, second = (rows[name] for name in claim.rows)
-        kinds = sorted({kind for row in (first, second) if row.shown is not None for kind in text.kinds(row.shown)})
         one, other = first.mean, second.mean
         difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
-        lines.append(
-            Line(claim.marked, kinds, (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference))
-        )
+        cells = (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference)
+        lines.append(Line(claim.marked, _kinds(first, second), cells))
     if not lines:
         return None
     return Grid(
@@ -98,6 +97,11 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
         lines=tuple(lines),
         first="Claim",
     )
+
+
+def _kinds(first: RowResult, second: RowResult) -> list[str]:
+    """What is less than the paper's in either row."""
+    return sorted({kind for row in (first, second) if row.shown is not None for kind in text.kinds(row.shown)})
 
 
 def _of_rows(claim: Claim, first: RowResult, second: RowResult) -> str:
