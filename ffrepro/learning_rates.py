@@ -22,7 +22,9 @@ from ffrepro.record import Record
 from ffrepro.table import Row, Table
 
 GRID = [float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3)]  # about √10 apart
-LEARNED = 88.0  # %; whoever guesses among the ten classes of every data set here errs at 90
+# Whoever guesses among the ten classes of every data set here errs at 90 %, ± 1 % on 1,000 images; of several guesses the
+# luckiest is not to look like learning.
+LEARNED = 85.0
 _OPTION = "algorithm.optimizer.lr"
 _METRIC = "validation_error"
 _OWN = ("experiment", "seed", "budget", "results_dir", "rerun", _OPTION)  # options that a trial has for itself
