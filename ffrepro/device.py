@@ -1,6 +1,8 @@
 """Which device a run uses, and in which precision its matrix products are."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -48,6 +50,22 @@ def choose_threads(threads: int | None) -> None:
     if threads < 1:
         raise UserError(f"threads is {threads}: expected at least 1, up to the {os.cpu_count()} cores of this machine.")
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def rounding_factors(products: torch.dtype) -> Iterator[None]:
+    """Have a CPU round the factors of fp32 matrix products to bf16 if `products` are, and sum in fp32 as ever.
+
+    Where the processor cannot, nothing is rounded.
+    """
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
+    if products == torch.bfloat16:
+        matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
 
 
 def fast_bf16(device: torch.device) -> bool:

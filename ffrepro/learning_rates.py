@@ -22,8 +22,8 @@ from ffrepro.record import Record
 from ffrepro.table import Row, Table
 
 GRID = [float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3)]  # about √10 apart
-# Whoever guesses among the ten classes of every data set here errs at 90 %, ± 1 % on 1,000 images; of several guesses the
-# luckiest is not to look like learning.
+# Whoever guesses among the ten classes of every data set here errs at 90 %, ± 1 % on 1,000 images; of several guesses
+# the luckiest is not to look like learning.
 LEARNED = 85.0
 _OPTION = "algorithm.optimizer.lr"
 _METRIC = "validation_error"

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ffrepro.device import rounding_factors
 from ffrepro.optimizer.momentum import momentum_step
 
 
@@ -59,7 +60,8 @@ class Learning:
     def learn(
         self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
     ) -> None:
-        self._add_gradient(source, delta, momentum, share)
+        with rounding_factors(self.rounded.dtype):
+            self._add_gradient(source, delta, momentum, share)
         momentum_step(self.weight, self.velocity, rate, weight_cost)
         if self.rounded is not self.weight:
             self.rounded.copy_(self.weight)

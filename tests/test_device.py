@@ -89,3 +89,13 @@ def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen == [3]
     with pytest.raises(UserError, match="threads is 0: expected at least 1"):
         device.choose_threads(0)
+
+
+def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> None:
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    with device.rounding_factors(torch.bfloat16):
+        assert matmul.fp32_precision == "bf16"
+    assert matmul.fp32_precision == before
+    with device.rounding_factors(torch.float32):
+        assert matmul.fp32_precision == before
