@@ -147,7 +147,7 @@ def test_bf16_products_stay_close_to_fp32(kind: str) -> None:
             layer.learn(given, delta, delta.sum(0), batch_size=64, momentum=0.5, rate=1.0, weight_cost=0.01)
     for mine, other in zip(rounded.sources, full.sources, strict=True):
         assert mine.weight.dtype == torch.float32
-        torch.testing.assert_close(mine.weight, other.weight, rtol=0, atol=1e-6)
+        torch.testing.assert_close(mine.weight, other.weight, rtol=0, atol=1e-3)
 
 
 @KINDS
