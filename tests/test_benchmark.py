@@ -72,23 +72,29 @@ def test_a_net_writes_from_the_beginning_of_every_string(monkeypatch: pytest.Mon
 
 
 def test_deep_nets_are_compared_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    def begun(*arguments: Any) -> Any:
-        return started.begun(*arguments, "architecture.width=4", "algorithm.crop=16")
+    precisions: set[str] = set()
+
+    def begun(experiment: str, device: torch.device, precision: str, *more: Any) -> Any:
+        precisions.add(precision)
+        return started.begun(experiment, device, precision, *more, "architecture.width=4", "algorithm.crop=16")
 
     monkeypatch.setattr(deep_nets, "begun", begun)
     monkeypatch.setattr(deep_nets, "loaded", lambda *_: made((20, 20, 3), 200))
     monkeypatch.setattr(deep_nets, "_STEPS", 1)
-    # In the order of the nets: of 32, 64, 64 and 32 images.
-    times = [0.32, 1.28, 0.32, 0.64]
+    # In the order of the nets: of 32, 64, 64, 32 and 32 images.
+    times = [0.32, 1.28, 0.32, 1.28, 0.64]
     taken = iter(times * 5)
     monkeypatch.setattr(deep_nets, "seconds", lambda work, device: (work(), next(taken))[1])
-    said, found = deep_nets.images_per_second(50, CPU, "fp32")
-    assert found["batch_size"] == {"sgd": 32, "kfac": 64, "sgd_in_batches_of_kfac": 64, "sgd_convolved": 32}
+    said, found = deep_nets.images_per_second(50, CPU, "bf16")
+    assert found["batch_size"] == {
+        "sgd": 32, "kfac": 64, "sgd_in_batches_of_kfac": 64, "sgd_in_fp32": 32, "sgd_convolved": 32,
+    }  # fmt: skip
     assert {name: round(speed) for name, speed in found["images_per_s"].items()} == {
-        "sgd": 100, "kfac": 50, "sgd_in_batches_of_kfac": 200, "sgd_convolved": 50,
+        "sgd": 100, "kfac": 50, "sgd_in_batches_of_kfac": 200, "sgd_in_fp32": 25, "sgd_convolved": 50,
     }  # fmt: skip
     assert found["kfac_takes_times"] == pytest.approx({"sgd": 2.0, "sgd_in_batches_of_kfac": 4.0})
-    assert "100 by SGD" in said
+    assert "100 by SGD (25 in fp32, 50 with torch's" in said
+    assert precisions == {"fp32", "bf16"}
 
 
 def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(

@@ -16,11 +16,12 @@ _STEPS = 50  # K-FAC observes curvature and inverts it every so often
 def images_per_second(depth: int, device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:
     """Of a TReLU net by SGD and by K-FAC, in batches of each one's own size; and how much longer K-FAC takes.
 
-    And by SGD in batches of K-FAC's size, and with torch's convolutions in the place of our products of matrices.
+    And by SGD in batches of K-FAC's size, in fp32, and with torch's convolutions in the place of our products of
+    matrices.
     """
     dataset = loaded(f"table4/sgd_trelu_{depth}", device)
 
-    def net(optimizer: str, *changed: str) -> Any:
+    def net(optimizer: str, *changed: str, precision: str = precision) -> Any:
         algorithm = begun(f"table4/{optimizer}_trelu_{depth}", device, precision, dataset, *changed)
         algorithm.train = algorithm.train.first(_STEPS * algorithm.batch_size)
         return algorithm
@@ -31,6 +32,7 @@ def images_per_second(depth: int, device: torch.device, precision: str) -> tuple
         "kfac": kfac,
         "sgd_in_batches_of_kfac": net("sgd", f"algorithm.batch_size={kfac.batch_size}"),
     }
+    nets["sgd_in_fp32"] = net("sgd", precision="fp32")
     nets["sgd_convolved"] = net("sgd")
     for module in nets["sgd_convolved"].net.modules():
         if isinstance(module, Pointwise):
@@ -46,9 +48,10 @@ def images_per_second(depth: int, device: torch.device, precision: str) -> tuple
         name: statistics.median(one["kfac"] / one[name] for one in rounds) for name in ("sgd", "sgd_in_batches_of_kfac")
     }
     said = (
-        f"Depth {depth} without shortcuts, images a second: {speeds['sgd']:.0f} by SGD ({speeds['sgd_convolved']:.0f} "
-        f"with torch's 1 × 1 convolutions), {speeds['kfac']:.0f} by K-FAC, which takes {longer['sgd']:.2f} times as "
-        f"long an image, {longer['sgd_in_batches_of_kfac']:.2f} times SGD in batches of K-FAC's size."
+        f"Depth {depth} without shortcuts, images a second: {speeds['sgd']:.0f} by SGD ({speeds['sgd_in_fp32']:.0f} in "
+        f"fp32, {speeds['sgd_convolved']:.0f} with torch's 1 × 1 convolutions), {speeds['kfac']:.0f} by K-FAC, which "
+        f"takes {longer['sgd']:.2f} times as long an image, {longer['sgd_in_batches_of_kfac']:.2f} times SGD in "
+        "batches of K-FAC's size."
     )
     batch_sizes = {name: one.batch_size for name, one in nets.items()}
     return said, {"depth": depth, "images_per_s": speeds, "batch_size": batch_sizes, "kfac_takes_times": longer}
