@@ -1,8 +1,12 @@
 """Devices, precisions and threads."""
 
+import importlib
+import os
+
 import pytest
 import torch
 
+import ffrepro
 from ffrepro import device
 from ffrepro.errors import UserError
 
@@ -99,3 +103,12 @@ def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> N
     assert matmul.fp32_precision == before
     with device.rounding_factors(torch.float32):
         assert matmul.fp32_precision == before
+
+
+def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    importlib.reload(ffrepro)
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    importlib.reload(ffrepro)
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
