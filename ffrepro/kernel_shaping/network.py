@@ -3,12 +3,10 @@
 Sources: DKS, sections 5 and 6; TAT, sections 3 and 4.
 
 Convolutions and sums whose weights' squares add up to 1 leave the maps to the activations: in a chain local maps are
-composed, and a shortcut mixes the cosine before the branch with the one after it. A local map C that is convex on
-[0, 1], with C(1) = 1 and C'(1) at most 1, as Leaky ReLU's, stays above the diagonal there. So of all subnetworks that
-begin and end between blocks, or are one branch, the whole network has the largest C(0).
+composed, and a shortcut mixes the cosine before the branch with the one after it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -30,6 +28,21 @@ class Shortcut:
 
 
 Network = Sequence[Chain | Shortcut]
+
+
+def largest(of: Callable[[Network], float], network: Network) -> float:
+    """The most that `of` is in any subnetwork: the maximal C map at 0, the maximal slope, the maximal curvature.
+
+    Of all subnetworks that begin and end between blocks the whole one has the most, since a C map that is convex on
+    [0, 1], with C(1) = 1 and C'(1) at most 1, stays above the diagonal there, and since slopes are at least 1. But a
+    branch alone may have more than the whole: its shortcut leaves it a share.
+    """
+    return max(of(one) for one in _subnetworks(network))
+
+
+def _subnetworks(network: Network) -> Iterator[Network]:
+    yield network
+    yield from ([Chain(part.activations)] for part in network if isinstance(part, Shortcut) and part.weight < 1)
 
 
 def cosine(network: Network, local: Callable[[Tensor], Tensor], c: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ffrepro.errors import UserError
 from ffrepro.kernel_shaping.maps import Activation, leaky_relu_c, nodes
-from ffrepro.kernel_shaping.network import Network, cosine, curvature, slope
+from ffrepro.kernel_shaping.network import Network, cosine, curvature, largest, slope
 
 # The bisection halves [0, 1] so often; the conditions on a smooth activation hold to this part of what is wanted.
 _HALVINGS = 60
@@ -25,7 +25,9 @@ _SOLVED = 1e-6
 
 
 def tailored_leaky_relu(network: Network, eta: float) -> float:
-    """The α of the Leaky ReLU with which orthogonal inputs leave the network with cosine `eta`: C(0) = η.
+    """The α of the Leaky ReLU with which the maximal C map of the network's subnetworks has C(0) = η, `eta`.
+
+    Orthogonal inputs then leave the network with that cosine.
 
     Raises:
         UserError: `eta` is none of a cosine's values between 0 and 1, or not even ReLU, α = 0, gets so far.
@@ -34,14 +36,16 @@ def tailored_leaky_relu(network: Network, eta: float) -> float:
         raise UserError(f"architecture.activation.eta is {eta}: expected more than 0 and less than 1.")
 
     def global_c(alpha: float) -> float:
-        return cosine(network, lambda c: leaky_relu_c(c, alpha), torch.zeros((), dtype=torch.float64)).item()
+        zero = torch.zeros((), dtype=torch.float64)
+        return largest(lambda part: cosine(part, lambda c: leaky_relu_c(c, alpha), zero).item(), network)
 
     farthest = global_c(0.0)
     if farthest < eta:
         n = sum(part.activations for part in network)
         raise UserError(
             f"architecture.activation.eta is {eta}, and {n} activations reach {farthest:.4f} at most, with ReLU itself "
-            "(alpha = 0): expected less than that, or more activations, or a smaller shortcut weight."
+            "(alpha = 0): expected less than that, more activations, a smaller shortcut weight, or "
+            "architecture.activation.alpha=0."
         )
     low, high = 0.0, 1.0  # global_c falls from `farthest` to 0
     for _ in range(_HALVINGS):
@@ -93,14 +97,14 @@ def moments(activation: Activation) -> Moments:
 
 
 def tailored_smooth(activation: Activation, network: Network, tau: float) -> Tailored:
-    """TAT: Q(1) = Q'(1) = C'(1) = 1, and C''(1) of the whole network is τ.
+    """TAT: Q(1) = Q'(1) = C'(1) = 1, and C''(1) of the network is τ, the most of all its subnetworks.
 
     Raises:
         UserError: no γ (φ(α x + β) + δ) does that.
     """
     if tau <= 0:
         raise UserError(f"architecture.activation.tau is {tau}: expected more than 0.")
-    local = tau / curvature(network, 1.0)
+    local = tau / largest(lambda part: curvature(part, 1.0), network)
     return _solved(
         activation,
         # In units of what is wanted, which is small in deep networks.
@@ -110,7 +114,7 @@ def tailored_smooth(activation: Activation, network: Network, tau: float) -> Tai
 
 
 def shaped(activation: Activation, network: Network, zeta: float) -> Tailored:
-    """DKS: Q(1) = Q'(1) = 1, C(0) = 0, and C'(1) of the whole network is ζ.
+    """DKS: Q(1) = Q'(1) = 1, C(0) = 0, and C'(1) of the network is ζ, the most of all its subnetworks.
 
     Raises:
         UserError: no γ (φ(α x + β) + δ) does that.
@@ -119,10 +123,14 @@ def shaped(activation: Activation, network: Network, zeta: float) -> Tailored:
         raise UserError(
             f"architecture.activation.zeta is {zeta}: expected more than 1, the slope of a network of linear layers."
         )
+
+    def global_slope(local: float) -> float:
+        return largest(lambda part: slope(part, local), network)
+
     most = 2.0
-    while slope(network, most) < zeta:
+    while global_slope(most) < zeta:
         most *= 2
-    local = scipy.optimize.brentq(lambda s: slope(network, s) - zeta, 1.0, most, xtol=1e-15)
+    local = scipy.optimize.brentq(lambda s: global_slope(s) - zeta, 1.0, most, xtol=1e-15)
     excess = local - 1
     return _solved(
         activation,

@@ -260,7 +260,7 @@ def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
             x = block(x)
         x = built.activation(x)
         found.append(torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean().item())
-    assert sum(found) / 3 == pytest.approx(theory, abs=0.03)
+    assert sum(found) / 3 == pytest.approx(theory, abs=0.01)
 
 
 @pytest.mark.parametrize(

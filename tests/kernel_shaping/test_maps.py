@@ -25,8 +25,17 @@ def test_leaky_relu_has_its_closed_form_c_map_and_keeps_lengths(alpha: float) ->
         closed = leaky_relu_c(torch.tensor(c), alpha).item()
         assert closed == pytest.approx(sampled_c(alpha, c), abs=1e-5)
     assert leaky_relu_c(torch.ones(()), alpha).item() == pytest.approx(1, abs=1e-15)
-    z = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert leaky_relu(alpha)(z).square().mean().item() == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.4259071946, 0.8, 1.0])
+def test_leaky_relu_keeps_lengths_and_small_differences(alpha: float) -> None:
+    step = 1e-4
+    z = (torch.arange(-90_000, 90_000, dtype=torch.float64) + 0.5) * step  # around 0, where it has its edge
+    density = torch.exp(-z.square() / 2) * step / math.sqrt(2 * math.pi)
+    for q in (0.5, 1.0, 2.0):  # Q(q) = q, so that Q'(1) = 1
+        assert (density @ leaky_relu(alpha)(math.sqrt(q) * z).square()).item() == pytest.approx(q, abs=1e-6)
+    slopes = leaky_relu(alpha)(z.clone()) / z
+    assert (density @ slopes.square()).item() == pytest.approx(1, abs=1e-6)  # C'(1) = E[φ'(z)²] / Q(1)
 
 
 def test_the_two_forms_of_the_paper_are_one() -> None:

@@ -1,11 +1,13 @@
 """Global maps against compositions by hand and numerical derivatives."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from ffrepro.kernel_shaping.maps import c_map, leaky_relu_c
-from ffrepro.kernel_shaping.network import Chain, Shortcut, cosine, curvature, slope
+from ffrepro.kernel_shaping.network import Chain, Network, Shortcut, cosine, curvature, largest, slope
 
 NETWORK = [Chain(1), Shortcut(2, 0.5), Shortcut(3, 0.8), Chain(2)]
 
@@ -44,12 +46,29 @@ def test_slope_and_curvature_are_derivatives_at_1() -> None:
             assert curvature(NETWORK, local_curvature) == pytest.approx(second.item(), rel=1e-12)
 
 
-def test_the_whole_network_has_the_largest_cosine_of_subnetworks_between_blocks_and_of_branches() -> None:
-    for local in (relu_c, lambda c: c_map(torch.nn.functional.softplus, c)):
-        zero = torch.zeros((), dtype=torch.float64)
-        whole = cosine(NETWORK, local, zero)
-        for first in range(len(NETWORK)):
-            for last in range(first + 1, len(NETWORK) + 1):
-                assert cosine(NETWORK[first:last], local, zero) <= whole
-        for part in NETWORK:  # and branches alone
-            assert cosine([Chain(part.activations)], local, zero) <= whole
+@pytest.mark.parametrize(
+    "network", [NETWORK, [Shortcut(3, 0.9)], [Chain(1), Shortcut(9, 0.8), Shortcut(2, 0.0)], [Shortcut(5, 1.0)]]
+)
+def test_the_largest_is_that_of_all_subnetworks_between_blocks_and_of_branches(network: Network) -> None:
+    parts = [list(network[a:b]) for a in range(len(network)) for b in range(a + 1, len(network) + 1)]
+    parts += [[Chain(part.activations)] for part in network if isinstance(part, Chain) or part.weight < 1]
+    zero = torch.zeros((), dtype=torch.float64)
+
+    def softplus_c(c: Tensor) -> Tensor:
+        return c_map(torch.nn.functional.softplus, c)
+
+    measures: list[Callable[[Network], float]] = [
+        lambda part: cosine(part, relu_c, zero).item(),
+        lambda part: cosine(part, softplus_c, zero).item(),
+        lambda part: slope(part, 1.2),
+        lambda part: curvature(part, 0.3),
+    ]
+    for of in measures:
+        assert largest(of, network) == pytest.approx(max(map(of, parts)), abs=1e-15)
+
+
+def test_a_branch_alone_may_have_the_largest() -> None:
+    zero = torch.zeros((), dtype=torch.float64)
+    found = largest(lambda part: cosine(part, relu_c, zero).item(), [Shortcut(3, 0.9)])
+    assert found == cosine([Chain(3)], relu_c, zero).item() > 0.6
+    assert cosine([Shortcut(3, 0.9)], relu_c, zero).item() < 0.12

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import gelu, silu, softplus
 
 from ffrepro.errors import UserError
-from ffrepro.kernel_shaping.maps import Activation, c_map, leaky_relu_c, q_map
+from ffrepro.kernel_shaping.maps import Activation, c_map, leaky_relu, leaky_relu_c, q_map
 from ffrepro.kernel_shaping.network import Chain, Network, Shortcut, cosine, curvature, slope
 from ffrepro.kernel_shaping.tailor import (
     edge_of_chaos,
@@ -49,13 +49,18 @@ def test_alpha_of_chains_has_its_golden_value(activations: int, eta: float, alph
 
 @pytest.mark.parametrize(("depth", "scale"), [(49, 1.30111918), (100, 1.22840424), (151, 1.19188277)])
 def test_its_scale_keeps_lengths(depth: int, scale: float) -> None:
-    assert math.sqrt(2 / (1 + tailored_leaky_relu([Chain(depth)], 0.9) ** 2)) == pytest.approx(scale, abs=1e-8)
+    assert leaky_relu(tailored_leaky_relu([Chain(depth)], 0.9)).scale == pytest.approx(scale, abs=1e-8)
 
 
 @pytest.mark.parametrize(("weight", "alpha"), [(0.5, 0.35725), (0.8, 0.15410)])
 def test_alpha_of_the_residual_net_has_its_golden_value(weight: float, alpha: float) -> None:
     assert tailored_leaky_relu(resnet_50(weight), 0.9) == pytest.approx(alpha, abs=6e-6)
     assert tailored_leaky_relu(resnet_50(0.0), 0.9) == pytest.approx(0.4259071946, abs=1e-8)
+
+
+def test_a_branch_that_reaches_further_than_the_whole_is_what_is_tailored() -> None:
+    # Nine tenths of the squares go around 20 activations: the branch has the larger C(0).
+    assert tailored_leaky_relu([Shortcut(20, 0.9**0.5)], 0.8) == pytest.approx(0.348833, abs=6e-7)
 
 
 def test_what_is_out_of_reach_is_said_with_how_far_it_goes() -> None:
