@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
+from ffrepro.architecture.vanilla_resnet import Pointwise
 from ffrepro.errors import UserError
 from ffrepro.optimizer.kfac import KFAC, damped_inverse, sampled_labels
 from ffrepro.paths import CONF
@@ -101,6 +102,20 @@ def oracle(curvlinops: ModuleType, model: nn.Sequential, inputs: Tensor, labels:
     )
     operator.compute_kronecker_factors()
     return operator
+
+
+def test_products_of_matrices_have_the_factors_of_the_convolutions_that_they_are() -> None:
+    optimizers = []
+    for kind in (nn.Conv2d, Pointwise):
+        torch.manual_seed(3)
+        model = nn.Sequential(kind(2, 3, 1), nn.Tanh(), nn.Flatten(), nn.Linear(60, CLASSES)).double()
+        optimizers.append(kfac(model))
+        observe(optimizers[-1], model, torch.randn(7, 2, 4, 5, dtype=torch.float64), torch.arange(7) % CLASSES)
+    for convolution, product_ in zip(*(optimizer.layers for optimizer in optimizers), strict=True):
+        torch.testing.assert_close(product_.a, convolution.a, rtol=0, atol=1e-12)
+        torch.testing.assert_close(product_.g, convolution.g, rtol=0, atol=1e-12)
+        assert product_.a.any()
+        assert product_.g.any()
 
 
 @both
