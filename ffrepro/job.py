@@ -17,7 +17,6 @@ from rich.console import Console
 
 from ffrepro import record
 from ffrepro.algorithm import Metrics
-from ffrepro.compiled import choose_compiled
 from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import choose_device, choose_precision, choose_threads
@@ -110,7 +109,6 @@ def prepare(config: DictConfig) -> Job:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)
-    choose_compiled(config.budget.name != "smoke")
     dataset = _load_dataset(config, device)
     overrides = list(HydraConfig.get().overrides.task)
     choices = {

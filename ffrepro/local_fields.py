@@ -97,25 +97,21 @@ class LocalFields(Learning):
         driven = [self.drive(part, self.rounded, beside) for part, beside in zip(parts, ontos, strict=True)]
         return driven[0] if len(driven) == 1 else torch.cat(driven)
 
-    def _gradient(self, source: Tensor, delta: Tensor) -> Tensor:
-        dtype = self.rounded.dtype
-        gradient = torch.bmm(self.windows(source.to(dtype)).transpose(1, 2), self._by_tile(delta.to(dtype)))
-        return gradient if self.kept is None else gradient.mul_(self.kept)
-
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        at_once = self._at_once(len(source))
-        parts = torch.split(source, at_once), torch.split(self._by_tile(delta), at_once, dim=1)
-        for part, beside in zip(*parts, strict=True):
-            self.velocity.baddbmm_(self.windows(part).transpose(1, 2), beside, beta=momentum, alpha=share)
-            momentum = 1.0  # the other parts' are added
+        rows, columns, tile = self.rows // self.tile, self.columns // self.tile, self.tile
+        tiled = delta.view(-1, rows, tile, columns, tile, self.channels).permute(1, 3, 0, 2, 4, 5)
+        asked = tiled.reshape(len(self.weight), -1, self.weight.shape[2])
+        if self.weight.is_cuda and self.rounded is not self.weight:
+            dtype = self.rounded.dtype
+            gradient = torch.bmm(self.windows(source.to(dtype)).transpose(1, 2), asked.to(dtype))
+            self.velocity.mul_(momentum).add_(gradient, alpha=share)
+        else:
+            at_once = self._at_once(len(source))
+            for part, beside in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):
+                self.velocity.baddbmm_(self.windows(part).transpose(1, 2), beside, beta=momentum, alpha=share)
+                momentum = 1.0  # the other parts' are added
         if self.kept is not None:
             self.velocity.mul_(self.kept)
-
-    def _by_tile(self, driven: Tensor) -> Tensor:
-        """Maps (B, rows · columns · channels) -> (n_tiles, B, tile² · channels)."""
-        rows, columns, tile = self.rows // self.tile, self.columns // self.tile, self.tile
-        tiled = driven.view(-1, rows, tile, columns, tile, self.channels).permute(1, 3, 0, 2, 4, 5)
-        return tiled.reshape(len(self.weight), -1, self.weight.shape[2])
 
     def _at_once(self, rows: int) -> int:
         """How many of `rows` are worked on at a time."""

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ffrepro.compiled import compiles, in_one_pass
 from ffrepro.device import rounding_factors
-from ffrepro.optimizer.momentum import momentum_step, rounded_step
+from ffrepro.optimizer.momentum import momentum_step
 
 
 class Weights(Protocol):
@@ -61,32 +60,11 @@ class Learning:
     def learn(
         self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
     ) -> None:
-        if self.rounded is self.weight:
+        with rounding_factors(self.rounded.dtype):
             self._add_gradient(source, delta, momentum, share)
-        elif self.weight.is_cuda:
-            self.velocity.mul_(momentum).add_(self._gradient(source, delta), alpha=share)
-        elif compiles(self.weight):
-            self._learn_in_one_pass(source, delta, momentum=momentum, share=share, rate=rate, weight_cost=weight_cost)
-            return
-        else:
-            with rounding_factors(self.rounded.dtype):
-                self._add_gradient(source, delta, momentum, share)
         momentum_step(self.weight, self.velocity, rate, weight_cost)
         if self.rounded is not self.weight:
             self.rounded.copy_(self.weight)
-
-    def _learn_in_one_pass(
-        self, source: Tensor, delta: Tensor, *, momentum: float, share: float, rate: float, weight_cost: float
-    ) -> None:
-        numbers = {"momentum": momentum, "share": share, "kept": 1 - rate * weight_cost, "rate": rate}
-        tensors = self.weight, self.velocity, self.rounded, self._gradient(source, delta)
-        in_one_pass(rounded_step)(
-            *(one.view(-1) for one in tensors), **{name: torch.tensor(number) for name, number in numbers.items()}
-        )
-
-    def _gradient(self, source: Tensor, delta: Tensor) -> Tensor:
-        """sourceᵀ · delta, of factors rounded as `rounded` is, and itself rounded."""
-        raise NotImplementedError
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
         """Velocity ← momentum · velocity + share · sourceᵀ · delta."""
@@ -123,11 +101,12 @@ class Dense(Learning):
             return torch.addmm(onto, source, self.weight)
         return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
 
-    def _gradient(self, source: Tensor, delta: Tensor) -> Tensor:
-        return source.to(self.rounded.dtype).t() @ delta.to(self.rounded.dtype)
-
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        self.velocity.addmm_(source.t(), delta, beta=momentum, alpha=share)
+        if self.weight.is_cuda and self.rounded is not self.weight:
+            gradient = source.to(self.rounded.dtype).t() @ delta.to(self.rounded.dtype)
+            self.velocity.mul_(momentum).add_(gradient, alpha=share)
+        else:
+            self.velocity.addmm_(source.t(), delta, beta=momentum, alpha=share)
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
         return self.weight[:, :n].t().reshape(-1, *input_shape)

@@ -8,7 +8,6 @@ import hydra
 import torch
 
 from ffrepro.algorithm import Setting
-from ffrepro.compiled import choose_compiled
 from ffrepro.config import build
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import PRECISIONS
@@ -27,7 +26,6 @@ def begun(experiment: str, device: torch.device, precision: str, dataset: Datase
     """A row's algorithm with its net, ready to train on `dataset`."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", [f"experiment={experiment}", *changed])
-    choose_compiled(True)
     algorithm = build(config.algorithm)
     algorithm.begin(
         Setting(
