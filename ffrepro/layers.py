@@ -4,11 +4,13 @@ No gradient of one layer reaches another: a layer sees its input as data. That i
 are enough here, and autograd is not used.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import softplus
 
 from ffrepro.connections import Connections
@@ -26,7 +28,8 @@ def normalize(activities: Tensor) -> Tensor:
 
     The released code's form: `a / (tiny + sqrt(mean(a²)))`, on the image as on the hidden layers.
     """
-    return activities / (_TINY + activities.square().mean(-1, keepdim=True).sqrt())
+    length: Tensor = vector_norm(activities, dim=-1, keepdim=True)
+    return activities / (_TINY + length / math.sqrt(activities.shape[-1]))
 
 
 def significant(factors: Tensor) -> Tensor:

@@ -1,13 +1,27 @@
 """The weight update of the released Forward-Forward code."""
 
 from torch import Tensor
+from torch.optim.sgd import sgd
 
 
 def momentum_step(weight: Tensor, velocity: Tensor, rate: float, weight_cost: float) -> None:
     """W ← W + rate (v - weight_cost W), in place.
 
-    In torch's terms: SGD with momentum and decoupled weight decay, climbing instead of descending.
+    In torch's terms: SGD with momentum and decoupled weight decay, climbing instead of descending. Its fused kernel
+    reads and writes large weights once, where a decay and then a step would do it twice.
     """
     if weight_cost:
-        weight.mul_(1 - rate * weight_cost)
-    weight.add_(velocity, alpha=rate)
+        sgd(
+            [weight],
+            [velocity],
+            [None],
+            fused=True,
+            maximize=True,
+            lr=rate,
+            weight_decay=weight_cost,
+            momentum=0.0,  # the velocity has it already
+            dampening=0.0,
+            nesterov=False,
+        )
+    else:
+        weight.add_(velocity, alpha=rate)

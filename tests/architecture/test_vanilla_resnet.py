@@ -263,6 +263,20 @@ def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
     assert sum(found) / 3 == pytest.approx(theory, abs=0.01)
 
 
+@pytest.mark.parametrize("depth", [50, 101])
+@pytest.mark.parametrize(("normalization", "growth"), [("batch", math.pi / (math.pi - 1)), ("layer", 1.0), (None, 1.0)])
+def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shortcuts(
+    depth: int, normalization: str | None, growth: float
+) -> None:
+    """Of a gradient's mean square half passes a ReLU, and the variance of what passes it, (π - 1) / 2π, divides it."""
+    built = net(depth=depth, width=16, normalization=normalization, activation=Relu(None))
+    given = given_to_activations(built, torch.randn(64, 3, 32, 32, generator=draws(1)))
+    asked = torch.randn(given[-1].shape, generator=draws(2))
+    (first,) = torch.autograd.grad((given[-1] * asked).sum(), given[0])
+    found = (first.double().square().sum() / asked.square().sum()) ** (1 / (len(given) - 1))
+    assert found.item() == pytest.approx(growth, abs=0.08)
+
+
 @pytest.mark.parametrize(
     "activation", [TailoredRelu(0.9, None), TailoredSmooth("tanh", 0.3), ShapedSmooth("tanh", 1.5)]
 )
