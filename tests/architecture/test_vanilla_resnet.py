@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, cross_entropy
 from torchvision.models.resnet import Bottleneck as TorchvisionBottleneck
 from torchvision.models.resnet import ResNet
 
@@ -275,6 +275,32 @@ def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shor
     (first,) = torch.autograd.grad((given[-1] * asked).sum(), given[0])
     found = (first.double().square().sum() / asked.square().sum()) ** (1 / (len(given) - 1))
     assert found.item() == pytest.approx(growth, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("changed", "least", "most"),
+    [
+        ({"depth": 50, "normalization": "batch", "activation": Relu(None)}, -1.0, 0.3),
+        ({"depth": 101, "activation": TailoredRelu(0.9, None)}, 0.95, 1.0),
+    ],
+    ids=["batch normalisation", "tailored"],
+)
+def test_rounding_to_bf16_leaves_gradients_but_where_they_explode(
+    changed: dict[str, Any], least: float, most: float
+) -> None:
+    images = torch.randn(32, 3, 32, 32, generator=draws(1), dtype=torch.float64)
+
+    def gradient(products: torch.dtype) -> Tensor:
+        state = torch.float64 if products == torch.float64 else torch.float32
+        built = net(width=16, **changed).to(state)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=products == torch.bfloat16):
+            logits = built(images.to(state))
+        cross_entropy(logits.double(), torch.arange(32) % 10).backward()
+        return torch.cat([weight.grad.double().flatten() for weight in built.parameters() if weight.grad is not None])
+
+    exact = gradient(torch.float64)
+    assert torch.cosine_similarity(exact, gradient(torch.float32), dim=0).item() > 0.6
+    assert least < torch.cosine_similarity(exact, gradient(torch.bfloat16), dim=0).item() < most
 
 
 @pytest.mark.parametrize(
