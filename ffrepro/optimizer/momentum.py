@@ -5,7 +5,7 @@ from torch.optim.sgd import sgd
 
 
 def momentum_step(weight: Tensor, velocity: Tensor, rate: float, weight_cost: float) -> None:
-    """W ← W + rate (v - weight_cost W), in place.
+    """W ← W + rate (v - weight_cost W), in place; both are laid out alike, without gaps.
 
     In torch's terms: SGD with momentum and decoupled weight decay, climbing instead of descending. Its fused kernel
     reads and writes large weights once, where a decay and then a step would do it twice.

@@ -28,3 +28,12 @@ def test_many_steps_are_torchs_sgd_at_a_tenth_of_the_rate_with_decoupled_decay()
         theirs.grad = -gradient
         sgd.step()
     torch.testing.assert_close(mine, theirs.detach(), rtol=0, atol=1e-12)
+
+
+def test_large_weights_take_the_same_step_and_leave_the_velocity() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, velocity = (torch.randn(1000, 37, generator=generator) for _ in range(2))
+    expected, before = weight.double() + 0.5 * (velocity.double() - 0.3 * weight.double()), velocity.clone()
+    momentum_step(weight, velocity, 0.5, 0.3)
+    torch.testing.assert_close(weight.double(), expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(velocity, before)
