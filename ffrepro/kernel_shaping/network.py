@@ -1,9 +1,9 @@
-"""Global maps: what a whole network does to angles, from what each of its activations does.
+"""Global maps: what a whole network does to lengths and angles, from what each of its activations does.
 
 Sources: DKS, sections 5 and 6; TAT, sections 3 and 4.
 
 Convolutions and sums whose weights' squares add up to 1 leave the maps to the activations: in a chain local maps are
-composed, and a shortcut mixes the cosine before the branch with the one after it.
+composed, and a shortcut mixes the value before the branch with the one after it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -47,13 +47,23 @@ def _subnetworks(network: Network) -> Iterator[Network]:
 
 def cosine(network: Network, local: Callable[[Tensor], Tensor], c: Tensor) -> Tensor:
     """The global C map of inputs' cosines `c` of any shape, where `local` is each activation's."""
+    return _through(network, local, c)
+
+
+def mean_square(network: Network, local: Callable[[Tensor], Tensor], q: Tensor) -> Tensor:
+    """The global Q map of inputs' mean squares `q` of any shape, where `local` is each activation's."""
+    return _through(network, local, q)
+
+
+def _through(network: Network, local: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    """A shortcut and its branch, whose weights are independent, add up in their squares' shares."""
     for part in network:
-        before = c
+        before = value
         for _ in range(part.activations):
-            c = local(c)
+            value = local(value)
         if isinstance(part, Shortcut):
-            c = part.weight**2 * before + (1 - part.weight**2) * c
-    return c
+            value = part.weight**2 * before + (1 - part.weight**2) * value
+    return value
 
 
 def slope(network: Network, local: float) -> float:

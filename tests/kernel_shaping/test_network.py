@@ -1,13 +1,14 @@
 """Global maps against compositions by hand and numerical derivatives."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from ffrepro.kernel_shaping.maps import c_map, leaky_relu_c
-from ffrepro.kernel_shaping.network import Chain, Network, Shortcut, cosine, curvature, largest, slope
+from ffrepro.kernel_shaping.maps import c_map, leaky_relu_c, q_map
+from ffrepro.kernel_shaping.network import Chain, Network, Shortcut, cosine, curvature, largest, mean_square, slope
 
 NETWORK = [Chain(1), Shortcut(2, 0.5), Shortcut(3, 0.8), Chain(2)]
 
@@ -30,6 +31,21 @@ def test_a_shortcut_of_weight_1_is_the_identity_and_one_of_weight_0_a_chain() ->
     assert torch.equal(cosine([Shortcut(7, 0.0)], relu_c, c), cosine([Chain(7)], relu_c, c))
     assert slope([Shortcut(7, 1.0)], 1.3) == 1
     assert curvature([Shortcut(7, 1.0)], 0.2) == 0
+
+
+def test_mean_squares_are_those_in_a_wide_net() -> None:
+    """Measured in tanh nets of 2,000 units with random weights; a mean square of 2 is far from any fixed point."""
+    network: Network = [Chain(2), Shortcut(2, 0.6)]
+    generator = torch.Generator().manual_seed(0)
+
+    def after_tanh(x: Tensor) -> Tensor:
+        return x.tanh() @ torch.randn(2000, 2000, generator=generator) / 2000**0.5
+
+    x = 2**0.5 * torch.randn(8, 2000, generator=generator)
+    x = after_tanh(after_tanh(x))
+    x = 0.6 * x + 0.8 * after_tanh(after_tanh(x))
+    theory = mean_square(network, partial(q_map, torch.tanh), torch.tensor(2.0, dtype=torch.float64))
+    assert x.square().mean().item() == pytest.approx(theory.item(), rel=0.02)
 
 
 def test_slope_and_curvature_are_derivatives_at_1() -> None:
