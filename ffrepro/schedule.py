@@ -20,12 +20,22 @@ class Schedule(Protocol):
 
 
 class HoldThenLinear:
-    """1 up to epoch `epochs` / 2, then down to 1 / `epochs` in a line: the released code's schedule."""
+    """1 up to epoch `epochs` / 2, then down to 1 / `epochs` in a line: the released code's schedule.
 
-    def __init__(self, epochs: int) -> None:
+    With a `warm_up`, a share of the epochs, it begins by rising from 0 in a line.
+    """
+
+    def __init__(self, epochs: int, warm_up: float | None = None) -> None:
+        if warm_up is not None and not 0 < warm_up <= 0.5:
+            raise UserError(
+                f"schedule.warm_up is {warm_up}: expected a share of the epochs, above 0 to 0.5, or null for none."
+            )
         self.epochs = epochs
+        self.warm_up = warm_up
 
     def gain(self, epoch: float) -> float:
+        if self.warm_up is not None and epoch < self.warm_up * self.epochs:
+            return epoch / (self.warm_up * self.epochs)
         if 2 * epoch <= self.epochs:
             return 1.0
         return (1 + 2 * (self.epochs - epoch)) / self.epochs

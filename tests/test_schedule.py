@@ -34,6 +34,18 @@ def test_the_gain_is_held_and_falls_in_a_line(epochs: int, epoch: int, gain: flo
     assert HoldThenLinear(epochs).gain(epoch) == pytest.approx(gain, rel=1e-12)
 
 
+@pytest.mark.parametrize(("epoch", "gain"), [(1, 0.25), (3, 0.75), (4, 1.0), (20, 1.0), (21, 39 / 40), (40, 1 / 40)])
+def test_a_warm_up_rises_in_a_line_before(epoch: int, gain: float) -> None:
+    assert HoldThenLinear(40, warm_up=0.1).gain(epoch) == pytest.approx(gain, rel=1e-12)
+    assert HoldThenLinear(1, warm_up=0.1).gain(1) == 1.0  # a short preview has none
+
+
+@pytest.mark.parametrize("warm_up", [0.0, -0.1, 0.6])
+def test_an_impossible_warm_up_is_the_users_mistake(warm_up: float) -> None:
+    with pytest.raises(UserError, match=r"schedule\.warm_up"):
+        HoldThenLinear(40, warm_up)
+
+
 def test_batches_cover_each_example_once() -> None:
     drawn = batches(1000, 100, torch.Generator().manual_seed(0), CPU)
     assert [len(batch) for batch in drawn] == [100] * 10
