@@ -25,7 +25,7 @@ class HoldThenLinear:
     With a `warm_up`, a share of the epochs, it begins by rising from 0 in a line.
     """
 
-    def __init__(self, epochs: int, warm_up: float | None = None) -> None:
+    def __init__(self, epochs: int, warm_up: float | None) -> None:
         if warm_up is not None and not 0 < warm_up <= 0.5:
             raise UserError(
                 f"schedule.warm_up is {warm_up}: expected a share of the epochs, above 0 to 0.5, or null for none."

@@ -54,7 +54,7 @@ def begun(kind: str, device: torch.device, products: torch.dtype) -> Any:
             dataset=text(device) if algorithm is FFSequence else images(device),
             architecture=architecture,
             goodness=SumOfSquares(),
-            schedule=HoldThenLinear(4),
+            schedule=HoldThenLinear(4, None),
             seed=0,
             device=device,
             products=products,

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
     ],
 )
 def test_the_gain_is_held_and_falls_in_a_line(epochs: int, epoch: int, gain: float) -> None:
-    assert HoldThenLinear(epochs).gain(epoch) == pytest.approx(gain, rel=1e-12)
+    assert HoldThenLinear(epochs, None).gain(epoch) == pytest.approx(gain, rel=1e-12)
 
 
 @pytest.mark.parametrize(("epoch", "gain"), [(1, 0.25), (3, 0.75), (4, 1.0), (20, 1.0), (21, 39 / 40), (40, 1 / 40)])

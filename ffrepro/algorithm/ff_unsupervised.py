@@ -129,7 +129,7 @@ class FFUnsupervised:
     def train_epoch(self, epoch: int) -> Metrics:
         metrics = self._learn_from_all(partial(self.minibatch, gain=self.schedule.gain(epoch)))
         if self.softmax == "after" and epoch == self.schedule.epochs:
-            schedule = HoldThenLinear(self.softmax_epochs)
+            schedule = HoldThenLinear(self.softmax_epochs, None)
             for further in range(1, self.softmax_epochs + 1):
                 metrics |= self._learn_from_all(partial(self.softmax_minibatch, gain=schedule.gain(further)))
         return metrics

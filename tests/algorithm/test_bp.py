@@ -44,7 +44,7 @@ def make(
             dataset=replace(dataset, input_shape=image_shape),
             architecture=architecture,
             goodness=SumOfSquares(),
-            schedule=HoldThenLinear(epochs),
+            schedule=HoldThenLinear(epochs, None),
             seed=0,
             device=torch.device("cpu"),
             products=products,

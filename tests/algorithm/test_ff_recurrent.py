@@ -63,7 +63,7 @@ def make(
             dataset=Dataset("made", split, None, split, 10, image_shape, "", stand_in=True),
             architecture=architecture or Mlp(widths, 2.0),
             goodness=goodness or SumOfSquares(),
-            schedule=HoldThenLinear(10),
+            schedule=HoldThenLinear(10, None),
             seed=0,
             device=torch.device("cpu"),
             products=torch.float64,

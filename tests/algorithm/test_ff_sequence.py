@@ -66,7 +66,7 @@ def setting(dataset: Dataset, widths: tuple[int, ...], dtype: torch.dtype, seed:
         dataset=dataset,
         architecture=Mlp(widths, 1.0),
         goodness=SumOfSquares(),
-        schedule=HoldThenLinear(epochs),
+        schedule=HoldThenLinear(epochs, None),
         seed=seed,
         device=torch.device("cpu"),
         products=dtype,

@@ -279,4 +279,4 @@ def test_the_cosine_begins_with_a_line_and_ends_at_0() -> None:
     assert WarmUpThenCosine(4, 0.0).gain(2) == pytest.approx(0.5)
     with pytest.raises(UserError, match=r"warm_up is 1\.0"):
         WarmUpThenCosine(10, 1.0)
-    assert HoldThenLinear(10).gain(10) == pytest.approx(0.1)
+    assert HoldThenLinear(10, None).gain(10) == pytest.approx(0.1)
