@@ -13,6 +13,7 @@ from ffrepro.architecture import Architecture
 from ffrepro.config import budgeted_epochs, build
 from ffrepro.dataset import Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
+from ffrepro.optimizer.momentum import momentum_step
 
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
 _OVERHEAD, _START_S = 1.25, 8.0
@@ -36,7 +37,7 @@ def measure(device_name: str, precision: str) -> Speed:
     below, weight = torch.ones(rows, width, device=device, dtype=dtype), torch.ones(width, width, device=device)
     rounded, velocity = weight.to(dtype), torch.zeros_like(weight)
     product_s = _seconds(lambda: below @ rounded, device)
-    update_s = _seconds(lambda: weight.mul_(0.999).add_(velocity, alpha=0.01), device)
+    update_s = _seconds(lambda: momentum_step(weight, velocity, 0.01, 0.1), device)
     shortest = _GPU_STEP_S if device.type == "cuda" else 0.0
     return Speed(2 * rows * width * width / product_s, width * width / update_s, shortest)
 
