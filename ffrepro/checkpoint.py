@@ -13,7 +13,7 @@ from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 
 # Of what runs and algorithms keep; to be raised where that changes, so that no older state is gone on from.
-FORMAT = 4
+FORMAT = 5
 
 
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Everything that feeds a layer: weights from one source or more, and the biases of its units."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from ffrepro.weights import Weights
 
 
 class Connections:
-    """Normalised activities of the sources, one after the other in each row (B, fan_in) -> activities (B, width).
+    """Normalised activities (B, fan_in) of each source -> activities (B, width).
 
     Args:
         sources: the weights from each of them: from below, and in some nets from above.
@@ -26,17 +27,17 @@ class Connections:
         """How many units they feed."""
         return len(self.bias)
 
-    def __call__(self, given: Tensor) -> Tensor:
+    def __call__(self, *given: Tensor) -> Tensor:
         """ReLU of the weighted sums: a new tensor."""
         drive = self.bias
-        for weights, part in self._parts(given):
-            drive = weights.product(part, drive)
+        for weights, source in zip(self.sources, given, strict=True):
+            drive = weights.product(source, drive)
         return drive.relu_()
 
     def learn(
         self,
-        given: Tensor,
-        delta: Tensor,
+        given: Sequence[Tensor],
+        asked: Sequence[Tensor],
         bias_gradient: Tensor,
         *,
         batch_size: int,
@@ -44,11 +45,11 @@ class Connections:
         rate: float,
         weight_cost: float,
     ) -> None:
-        """Climb: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `rate` (v - `weight_cost` W), with G = givenᵀ · delta.
+        """Climb: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `rate` (v - `weight_cost` W), with G = givenᵀ · asked.
 
         Args:
-            given: (R, fan_in), the layer's inputs. R is any number of rows.
-            delta: (R, width), what each row asks of the activities.
+            given: (R, fan_in) by each source. R is any number of rows, of each source another.
+            asked: (R, width) by each source, what each row asks of the activities.
             bias_gradient: (width,), for the bias, which has no weight cost.
             batch_size: what G is divided by; not R, since one row may stand for many examples or none.
             momentum: μ.
@@ -56,17 +57,10 @@ class Connections:
             weight_cost: the decay, inside the learning rate.
         """
         share = (1 - momentum) / batch_size
-        for weights, part in self._parts(given):
-            weights.learn(part, delta, share=share, momentum=momentum, rate=rate, weight_cost=weight_cost)
+        for weights, source, delta in zip(self.sources, given, asked, strict=True):
+            weights.learn(source, delta, share=share, momentum=momentum, rate=rate, weight_cost=weight_cost)
         self.bias_velocity.mul_(momentum).add_(bias_gradient, alpha=share)
         momentum_step(self.bias, self.bias_velocity, rate, 0.0)
-
-    def _parts(self, given: Tensor) -> list[tuple[Weights, Tensor]]:
-        """Each source's weights with its columns of `given`."""
-        if len(self.sources) == 1:
-            return [(self.sources[0], given)]
-        parts = torch.split(given, [weights.fan_in for weights in self.sources], dim=1)
-        return list(zip(self.sources, parts, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 
 class Goodness(Protocol):
@@ -33,7 +34,7 @@ class SumOfSquares:
     """Σ y², the paper's first choice ("max ssq")."""
 
     def __call__(self, activities: Tensor) -> Tensor:
-        return activities.square().sum(-1)
+        return _squares(activities)
 
     def half_gradient(self, activities: Tensor) -> Tensor:
         return activities
@@ -46,7 +47,7 @@ class MinusSumOfSquares:
     """-Σ y²: positive data are those that the layer predicts away ("min ssq")."""
 
     def __call__(self, activities: Tensor) -> Tensor:
-        return -activities.square().sum(-1)
+        return -_squares(activities)
 
     def half_gradient(self, activities: Tensor) -> Tensor:
         return -activities
@@ -59,7 +60,7 @@ class MeanOfSquares:
     """Σ y² / width, as many other implementations have it."""
 
     def __call__(self, activities: Tensor) -> Tensor:
-        return activities.square().mean(-1)
+        return _squares(activities) / activities.shape[-1]
 
     def half_gradient(self, activities: Tensor) -> Tensor:
         return activities / activities.shape[-1]
@@ -92,3 +93,9 @@ class MinusSumOfActivities:
 
     def threshold_scale(self, width: int) -> float:
         return -float(width)
+
+
+def _squares(activities: Tensor) -> Tensor:
+    """Σ y²: by the norm, which needs no copy of the activities."""
+    length: Tensor = vector_norm(activities, dim=-1)
+    return length.square()

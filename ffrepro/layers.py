@@ -18,8 +18,9 @@ from ffrepro.goodness import Goodness
 from ffrepro.optimizer.momentum import momentum_step
 
 _TINY = 1e-10
-# Batches shrink in steps of this many examples, so that few different matrix shapes occur.
-_ROWS_STEP = 16
+# Matrices of examples have a multiple of this many rows, some of them zeros: products of bf16 are faster then, and few
+# different shapes occur.
+_ROWS_STEP = 32
 _FIRST_RUNNING_MEAN = 0.5  # of every unit's activity, as in the released code
 
 
@@ -33,7 +34,7 @@ def normalize(activities: Tensor) -> Tensor:
 
 
 def significant(factors: Tensor) -> Tensor:
-    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding, largest first.
+    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding.
 
     After the first epochs nine examples of ten are already told apart with a probability so near to 1 that
     their part of the gradient is smaller than a rounding error of the sum; leaving them out makes the step
@@ -41,16 +42,19 @@ def significant(factors: Tensor) -> Tensor:
     """
     if factors.is_cuda:
         return torch.arange(len(factors), device=factors.device)
-    kept = int((factors > torch.finfo(factors.dtype).eps ** 2).count_nonzero())
-    kept = min(len(factors), -(-kept // _ROWS_STEP) * _ROWS_STEP)
-    return factors.topk(kept).indices
+    return (factors > torch.finfo(factors.dtype).eps ** 2).nonzero().squeeze(1)
 
 
 class Pass(NamedTuple):
-    """A layer on some data: its `activities` (B, width), and what it was `given` (B, fan_in)."""
+    """A layer on some data.
+
+    Args:
+        activities: (R, width).
+        given: by each of its sources, (R, n); or (R / k, n) by one that gave the same k times, all rows each time.
+    """
 
     activities: Tensor
-    given: Tensor
+    given: tuple[Tensor, ...]
 
 
 class HiddenLayer:
@@ -100,32 +104,41 @@ class HiddenLayer:
         Returns:
             The loss before the update, -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
-        given, deltas, size = [], [], 0
+        # Of each source the rows that it gave, and what each of them asks of the activities.
+        given: list[list[Tensor]] = [[] for _ in self.connections.sources]
+        asked: list[list[Tensor]] = [[] for _ in self.connections.sources]
+        bias_gradient, size = torch.zeros_like(self.running_mean), 0
         loss, surplus = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
         for seen, sign in ((positive, 1), (negative, -1)):
             if seen is not None:
-                margin = sign * (self.goodness(seen.activities) - self.threshold)
-                taken_for_other = torch.sigmoid(-margin)  # 1 - p⁺, or p⁻
+                size = len(seen.activities)
+                lacking = sign * (self.threshold - self.goodness(seen.activities))
+                taken_for_other = torch.sigmoid(lacking)  # 1 - p⁺, or p⁻
                 kept = significant(taken_for_other)
-                towards = self.goodness.half_gradient(seen.activities[kept])
-                deltas.append(sign * taken_for_other[kept, None] * towards)
-                given.append(seen.given[kept])
-                size = len(seen.given)
-                loss = loss + softplus(-margin).mean()
-                surplus = surplus - sign * taken_for_other.mean()
-        delta = torch.cat(deltas)
-        bias_gradient = delta.sum(0)
+                towards = self.goodness.half_gradient(seen.activities.index_select(0, kept))
+                delta = towards * (sign * taken_for_other[kept]).unsqueeze(1)
+                for k, source in enumerate(seen.given):
+                    if len(source) == size:
+                        given[k].append(source.index_select(0, kept))
+                        asked[k].append(delta)
+                    else:
+                        given[k].append(source)
+                        asked[k].append(_summed(delta, kept % len(source), len(source)))
+                bias_gradient += delta.sum(0)
+                loss = loss + softplus(lacking).mean()
+                surplus -= sign * taken_for_other.mean()
         if positive is not None:
             # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
             # the same for every positive image: one row with the sum of their inputs stands for all.
             self.running_mean.mul_(self.momentum).add_(positive.activities.mean(0), alpha=1 - self.momentum)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-            delta = torch.cat([delta, peer.unsqueeze(0)])
-            given.append(positive.given.sum(0, keepdim=True))
-            bias_gradient.add_(peer, alpha=len(positive.given))
+            for k, source in enumerate(positive.given):
+                given[k].append(source.sum(0, keepdim=True) * (size // len(source)))
+                asked[k].append(peer.unsqueeze(0))
+            bias_gradient.add_(peer, alpha=size)
         self.connections.learn(
-            torch.cat(given),
-            delta,
+            [_joined(rows) for rows in given],
+            [_joined(rows) for rows in asked],
             bias_gradient,
             batch_size=size,
             momentum=self.momentum,
@@ -147,6 +160,17 @@ class HiddenLayer:
         self.connections.load_state_dict(state["connections"])
         self.running_mean.copy_(state["running_mean"])
         self.threshold.copy_(state["threshold"])
+
+
+def _summed(rows: Tensor, places: Tensor, n: int) -> Tensor:
+    """Of `rows` (R, width) the sums of those with the same of `n` `places` (R,): (n, width)."""
+    return rows.new_zeros(n, rows.shape[1]).index_add_(0, places, rows)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """The rows of all `parts`, and rows of zeros up to a multiple of `_ROWS_STEP`."""
+    missing = -sum(len(part) for part in parts) % _ROWS_STEP
+    return torch.cat([*parts, parts[0].new_zeros(missing, parts[0].shape[1])])
 
 
 def hidden_layers(

@@ -1,5 +1,7 @@
 """Weights of units that see a square field of a map each, without sharing weights."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -15,9 +17,9 @@ class LocalFields(Learning):
 
     The source is a map (height, width, channels), flattened; so is what is driven: (rows, columns, channels).
 
-    Where few channels see large fields, the products of single locations are too narrow to be fast. So a square tile
-    of `tile` · `tile` locations is computed as one: its units are given all that any of them sees, and weights of 0,
-    which stay 0, for what they do not see.
+    Where few channels see large fields, the products of single locations are too narrow to be fast. So a band of `band`
+    rows of the grid is computed as one: its units are given all rows of the source that any of them sees, and weights
+    of 0, which stay 0, for what they do not see. Rows of a map lie one after the other, so nothing has to be gathered.
 
     Args:
         fields: the weights, (rows · columns, field² · channels of the source, channels), in the order of the maps.
@@ -26,7 +28,7 @@ class LocalFields(Learning):
         field: side of a field.
         stride: from one field to the next.
         padding: how far the first and the last fields reach beyond the edges, where there is nothing to see.
-        tile: side of a tile, which divides rows and columns.
+        band: how many rows of locations are computed as one; None: each location by itself.
         products: see `Dense`.
     """
 
@@ -38,27 +40,27 @@ class LocalFields(Learning):
         field: int,
         stride: int,
         padding: int,
-        tile: int,
+        band: int | None,
         products: torch.dtype,
     ) -> None:
         self.source = source
         self.field = field
         self.stride = stride
         self.padding = padding
-        self.tile = tile
+        self.band = band
         self.channels = fields.shape[2]
         self.rows, self.columns = ((side + 2 * padding - field) // stride + 1 for side in source[:2])
-        if self.rows % tile or self.columns % tile:
-            raise ValueError(f"tile is {tile}: expected a divisor of {self.rows} and {self.columns}")
-        self._patch = field + (tile - 1) * stride  # side of what a tile is given
+        if band is not None and self.rows % band:
+            raise ValueError(f"band is {band}: expected a divisor of {self.rows}")
+        # What is computed as one, and what that is given: rows and columns of locations, and of the source.
+        self._block = (1, 1) if band is None else (band, self.columns)
+        self._patch = (field, field) if band is None else (min(field + (band - 1) * stride, source[0]), source[1])
         # Of the shape of `weight`, 1 where there is a weight and 0 where there is none; None where all are.
         self.kept: Tensor | None = None
-        if tile > 1 or padding:
-            n_tiles = self.rows * self.columns // tile**2
-            shape = (n_tiles, self._patch**2 * source[2], tile**2 * self.channels)
-            visible = inside(source, field=field, stride=stride, padding=padding).to(fields.device)
+        if band is not None or padding:
+            weight, self.kept = fields.new_zeros(self._shape()), fields.new_zeros(self._shape())
+            visible = self._visible(fields.device)
             places = self._places(fields.device)[visible]
-            weight, self.kept = fields.new_zeros(shape), fields.new_zeros(shape)
             weight.view(-1)[places] = fields[visible]
             self.kept.view(-1)[places] = 1
             fields = weight
@@ -73,23 +75,21 @@ class LocalFields(Learning):
     def width(self) -> int:
         return self.rows * self.columns * self.channels
 
-    def windows(self, source: Tensor) -> Tensor:
-        """What each tile sees, (n_tiles, B, patch² · channels), of maps (B, height · width · channels)."""
-        maps, reach = source.view(-1, *self.source), self.padding
-        if reach:
-            maps = pad(maps, (0, 0, reach, reach, reach, reach))
-        step = self.tile * self.stride
-        fields = maps.unfold(1, self._patch, step).unfold(2, self._patch, step)
-        # (B, rows, columns, channels, y, x) -> (rows, columns, B, y, x, channels)
-        return fields.permute(1, 2, 0, 4, 5, 3).reshape(len(self.weight), len(maps), self.weight.shape[1])
+    def windows(self, source: Tensor) -> Tensor | list[Tensor]:
+        """What each block sees of maps (B, height · width · channels): (B, seen) each."""
+        if self.band is None:
+            maps, edge = source.view(-1, *self.source), self.padding
+            fields = pad(maps, (0, 0, edge, edge, edge, edge)) if edge else maps
+            fields = fields.unfold(1, self.field, self.stride).unfold(2, self.field, self.stride)
+            # (B, rows, columns, channels, y, x) -> (rows, columns, B, y, x, channels)
+            return fields.permute(1, 2, 0, 4, 5, 3).reshape(len(self.weight), len(maps), self.weight.shape[1])
+        row = self.source[1] * self.source[2]
+        return [source[:, first * row : (first + self._patch[0]) * row] for first in self._first_rows()]
 
     def drive(self, source: Tensor, weight: Tensor, onto: Tensor) -> Tensor:
         """See `product`, with a `weight` of the same shape: for autograd."""
-        rows, columns, tile = self.rows // self.tile, self.columns // self.tile, self.tile
-        driven = torch.bmm(self.windows(source.to(weight.dtype)), weight)
-        # (rows, columns, B, y, x, channels) -> (B, rows, y, columns, x, channels)
-        driven = driven.view(rows, columns, len(source), tile, tile, self.channels).permute(2, 0, 3, 1, 4, 5)
-        return driven.reshape(len(source), self.width).to(onto.dtype).add_(onto)
+        driven = torch.bmm(_stacked(self.windows(source.to(weight.dtype))), weight)
+        return driven.transpose(0, 1).reshape(len(source), self.width).to(onto.dtype).add_(onto)
 
     def product(self, source: Tensor, onto: Tensor) -> Tensor:
         parts = torch.split(source, self._at_once(len(source)))
@@ -98,45 +98,72 @@ class LocalFields(Learning):
         return driven[0] if len(driven) == 1 else torch.cat(driven)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        rows, columns, tile = self.rows // self.tile, self.columns // self.tile, self.tile
-        tiled = delta.view(-1, rows, tile, columns, tile, self.channels).permute(1, 3, 0, 2, 4, 5)
-        asked = tiled.reshape(len(self.weight), -1, self.weight.shape[2])
+        given = self.windows(source)
+        asked = delta.view(len(delta), len(self.weight), self.weight.shape[2]).unbind(1)
         if self.weight.is_cuda and self.rounded is not self.weight:
             dtype = self.rounded.dtype
-            gradient = torch.bmm(self.windows(source.to(dtype)).transpose(1, 2), asked.to(dtype))
+            gradient = torch.bmm(_stacked(given).to(dtype).transpose(1, 2), torch.stack(asked).to(dtype))
             self.velocity.mul_(momentum).add_(gradient, alpha=share)
+        elif self.band is None:
+            factors = _stacked(given).transpose(1, 2), torch.stack(asked)
+            self.velocity.baddbmm_(*factors, beta=momentum, alpha=share)
         else:
-            at_once = self._at_once(len(source))
-            for part, beside in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):
-                self.velocity.baddbmm_(self.windows(part).transpose(1, 2), beside, beta=momentum, alpha=share)
-                momentum = 1.0  # the other parts' are added
+            for velocity, seen, wanted in zip(self.velocity, given, asked, strict=True):
+                velocity.addmm_(seen.t(), wanted, beta=momentum, alpha=share)
         if self.kept is not None:
             self.velocity.mul_(self.kept)
 
     def _at_once(self, rows: int) -> int:
         """How many of `rows` are worked on at a time."""
-        n_tiles, seen, _ = self.weight.shape
-        return rows if self.weight.is_cuda else max(1, min(rows, _GATHERED // (n_tiles * seen)))
+        n_blocks, seen, _ = self.weight.shape
+        return rows if self.weight.is_cuda else max(1, min(rows, _GATHERED // (n_blocks * seen)))
 
     def by_location(self) -> Tensor:
-        """The weights as they were given, (rows · columns, field² · channels of the source, channels)."""
-        return self.weight.flatten()[self._places(self.weight.device)]
+        """The weights as they were given, (rows · columns, field² · channels of the source, channels).
+
+        Those of places beyond the edges are 0.
+        """
+        visible = self._visible(self.weight.device)
+        weights = self.weight.new_zeros(*visible.shape, self.channels)
+        weights[visible] = self.weight.flatten()[self._places(self.weight.device)[visible]]
+        return weights
+
+    def _visible(self, device: torch.device) -> Tensor:
+        """Whether a place that a location sees is not beyond the edges."""
+        return inside(self.source, field=self.field, stride=self.stride, padding=self.padding).to(device)
+
+    def _shape(self) -> tuple[int, int, int]:
+        """Of `weight`: blocks, what each is given, units in each."""
+        n_locations = math.prod(self._block)
+        n_blocks = self.rows * self.columns // n_locations
+        return n_blocks, math.prod(self._patch) * self.source[2], n_locations * self.channels
+
+    def _first_rows(self) -> list[int]:
+        """Of the source the first row that each band is given; beyond the edges there are none."""
+        highest = self.source[0] - self._patch[0]
+        seen = range(-self.padding, self.rows * self.stride - self.padding, self._block[0] * self.stride)
+        return [min(max(0, first), highest) for first in seen]
 
     def _places(self, device: torch.device) -> Tensor:
-        """Where in the flat `weight` those of each location are; shaped as `by_location`."""
-        n_below, tile = self.source[2], self.tile
+        """Where in the flat `weight` those of each location are, shaped as `by_location`.
+
+        Those of places beyond the edges are nowhere, and have any number.
+        """
+        n_below, (block_rows, block_columns) = self.source[2], self._block
         location = torch.arange(self.rows * self.columns, device=device)
         row, column = location // self.columns, location % self.columns
         seen = torch.arange(self.field**2 * n_below, device=device)
         y, x, below = seen // n_below // self.field, seen // n_below % self.field, seen % n_below
-        in_tile = (row % tile, column % tile)
-        patch_y = in_tile[0][:, None] * self.stride + y
-        patch_x = in_tile[1][:, None] * self.stride + x
-        given = (patch_y * self._patch + patch_x) * n_below + below
-        unit = (in_tile[0] * tile + in_tile[1])[:, None] * self.channels + torch.arange(self.channels, device=device)
-        number = row // tile * (self.columns // tile) + column // tile
-        n_given, n_units = self._patch**2 * n_below, tile**2 * self.channels
-        return ((number[:, None] * n_given + given) * n_units)[:, :, None] + unit[:, None, :]
+        if self.band is not None:  # counted from the first row of the band's, and from the edge
+            first = torch.tensor(self._first_rows(), device=device)[row // self.band]
+            y = (row * self.stride - self.padding - first)[:, None] + y
+            x = (column * self.stride - self.padding)[:, None] + x
+        given = (y * self._patch[1] + x) * n_below + below
+        in_block = row % block_rows * block_columns + column % block_columns
+        unit = in_block[:, None] * self.channels + torch.arange(self.channels, device=device)
+        number = row // block_rows * (self.columns // block_columns) + column // block_columns
+        _, n_given, n_units = self._shape()
+        return (number[:, None] * n_given + given).unsqueeze(2) * n_units + unit.unsqueeze(1)
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
         """As many of each location as there is room for, location after location; of many locations, some."""
@@ -149,6 +176,10 @@ class LocalFields(Learning):
         shown = weights[:, :, :each].transpose(1, 2).reshape(-1, weights.shape[1])[:n]
         colours = input_shape[2:]
         return shown.view(-1, self.field, self.field, *colours)
+
+
+def _stacked(parts: Tensor | list[Tensor]) -> Tensor:
+    return parts if isinstance(parts, Tensor) else torch.stack(parts)
 
 
 def inside(source: tuple[int, int, int], *, field: int, stride: int, padding: int) -> Tensor:

@@ -38,7 +38,7 @@ def test_learning_follows_the_formula_over_several_steps() -> None:
         given, delta = random(9, 6, seed=10 + step), random(9, 4, seed=20 + step)
         bias_gradient = random(4, seed=30 + step)
         rate = 0.5 / (step + 1)
-        layer.learn(given, delta, bias_gradient, batch_size=5, momentum=0.9, rate=rate, weight_cost=0.02)
+        layer.learn([given], [delta], bias_gradient, batch_size=5, momentum=0.9, rate=rate, weight_cost=0.02)
         outer = sum(x[:, None] * d[None, :] for x, d in zip(given, delta, strict=True))
         weight_velocity = 0.9 * weight_velocity + 0.1 * outer / 5
         bias_velocity = 0.9 * bias_velocity + 0.1 * bias_gradient / 5
@@ -53,7 +53,7 @@ def test_learning_follows_the_formula_over_several_steps() -> None:
 
 # A map of 6 × 4 locations with 2 channels, which sees a map below, one above, or units above.
 BELOW: dict[str, Any] = {"source": (8, 6, 3), "field": 3, "stride": 1, "channels": 2}
-ABOVE: dict[str, Any] = {"source": (6, 4, 5), "field": 3, "stride": 1, "channels": 2, "padding": 1, "tile": 2}
+ABOVE: dict[str, Any] = {"source": (6, 4, 5), "field": 3, "stride": 1, "channels": 2, "padding": 1, "band": 2}
 MAKERS: dict[str, Callable[[torch.dtype, torch.dtype], list[Kind]]] = {
     "dense": lambda products, state: [dense(7, 6, products, dtype=state)],
     "two dense": lambda products, state: [dense(n, 6, products, dtype=state) for n in (7, 3)],
@@ -76,6 +76,11 @@ def made(kind: str, products: torch.dtype = torch.float64) -> Connections:
 
 def fan_in(layer: Connections) -> int:
     return sum(weights.fan_in for weights in layer.sources)
+
+
+def parts_of(layer: Connections, given: Tensor) -> tuple[Tensor, ...]:
+    """What each source gave of `given`, one after the other in each row."""
+    return given.split([weights.fan_in for weights in layer.sources], dim=1)
 
 
 def joined(layer: Connections, of: Callable[[Kind], Tensor]) -> Tensor:
@@ -103,9 +108,12 @@ def test_several_sources_are_one_that_is_all_of_them(kind: str) -> None:
         given, delta = random(9, fan_in(layer), seed=10 + step), random(9, layer.width, seed=20 + step)
         bias_gradient = random(layer.width, seed=30 + step)
         before = joined(layer, lambda weights: weights.weight)
-        torch.testing.assert_close(layer(given), single(given), rtol=0, atol=1e-12)
+        torch.testing.assert_close(layer(*parts_of(layer, given)), single(given), rtol=0, atol=1e-12)
         for one in (layer, single):
-            one.learn(given, delta, bias_gradient, batch_size=5, momentum=0.9, rate=0.5, weight_cost=0.02)
+            parts = parts_of(one, given)
+            one.learn(
+                parts, [delta] * len(parts), bias_gradient, batch_size=5, momentum=0.9, rate=0.5, weight_cost=0.02
+            )
         weights.weight.mul_(mask)
         weights.velocity.mul_(mask)
         learned = joined(layer, lambda weights: weights.weight)
@@ -123,7 +131,7 @@ def test_activities_are_new_and_neither_negative_nor_all_0(kind: str) -> None:
     layer.bias.copy_(random(layer.width, seed=1))
     given = random(9, fan_in(layer), seed=2)
     before = given.clone(), layer.bias.clone()
-    activities = layer(given)
+    activities = layer(*parts_of(layer, given))
     assert activities.shape == (9, layer.width)
     assert activities.min() == 0
     assert activities.max() > 0
@@ -135,16 +143,18 @@ def test_activities_are_new_and_neither_negative_nor_all_0(kind: str) -> None:
 @KINDS
 def test_bf16_products_stay_close_to_fp32(kind: str) -> None:
     full, rounded = made(kind, torch.float32), made(kind, torch.bfloat16)
-    given = normalize(random(64, fan_in(full), seed=1, dtype=torch.float32))
+    given = parts_of(full, normalize(random(64, fan_in(full), seed=1, dtype=torch.float32)))
     for _ in range(3):
-        exact, close = full(given), rounded(given)
+        exact, close = full(*given), rounded(*given)
         assert close.dtype == torch.float32
         assert not torch.equal(close, exact)
         assert (close - exact).abs().max() < 0.05  # activities are about 1, bf16 has 8 bits
         assert (close - exact).abs().mean() < 0.005
         for layer in (full, rounded):
             delta = 0.1 * exact
-            layer.learn(given, delta, delta.sum(0), batch_size=64, momentum=0.5, rate=1.0, weight_cost=0.01)
+            layer.learn(
+                given, [delta] * len(given), delta.sum(0), batch_size=64, momentum=0.5, rate=1.0, weight_cost=0.01
+            )
     for mine, other in zip(rounded.sources, full.sources, strict=True):
         assert mine.weight.dtype == torch.float32
         torch.testing.assert_close(mine.weight, other.weight, rtol=0, atol=1e-3)
@@ -155,20 +165,20 @@ def test_bf16_products_stay_close_to_fp32(kind: str) -> None:
 def test_a_layer_goes_on_from_its_state_as_if_uncut(kind: str, products: torch.dtype) -> None:
     def step(layer: Connections, seed: int) -> None:
         delta = random(8, layer.width, seed=seed, dtype=torch.float32)
-        layer.learn(given, delta, delta.sum(0), batch_size=8, momentum=0.9, rate=0.1, weight_cost=0.01)
+        layer.learn(given, [delta] * len(given), delta.sum(0), batch_size=8, momentum=0.9, rate=0.1, weight_cost=0.01)
 
     layer, resumed = made(kind, products), made(kind, products)
-    given = random(8, fan_in(layer), dtype=torch.float32)
+    given = parts_of(layer, random(8, fan_in(layer), dtype=torch.float32))
     step(layer, 2)
     state = copy.deepcopy(layer.state_dict())
     assert set(state) == {"sources", "bias", "bias_velocity"}
     assert [set(source) for source in state["sources"]] == [{"weight", "velocity"}] * len(layer.sources)
     step(resumed, 4)  # whatever it did before
     resumed.load_state_dict(state)
-    assert torch.equal(resumed(given), layer(given))
+    assert torch.equal(resumed(*given), layer(*given))
     for one in (layer, resumed):
         step(one, 3)
-    assert torch.equal(resumed(given), layer(given))
+    assert torch.equal(resumed(*given), layer(*given))
     assert torch.equal(resumed.bias, layer.bias)
     assert torch.equal(resumed.bias_velocity, layer.bias_velocity)
     for mine, other, kept in zip(resumed.sources, layer.sources, state["sources"], strict=True):

@@ -1,10 +1,12 @@
 """Length normalisation, the layer that learns by itself and the softmax, against closed forms and NumPy."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from ffrepro.connections import Connections
@@ -89,7 +91,7 @@ def hidden(
 def given(layer: HiddenLayer, seed: int) -> Pass:
     """Activities of nine data, and what the layer was given."""
     below = normalize(random(9, 12, seed=seed))
-    return Pass(layer(below), below)
+    return Pass(layer(below), (below,))
 
 
 def half_log_loss(layer: HiddenLayer, seed: int, sign: float) -> np.ndarray:
@@ -117,7 +119,7 @@ def test_the_threshold_is_theta_times_the_goodness_of_ones(
     layer = hidden(goodness, threshold=threshold)
     assert layer.threshold.dtype == torch.float64
     assert layer.threshold.item() == threshold * of_ones
-    assert goodness(torch.ones(1, 8)).item() == of_ones
+    assert goodness(torch.ones(1, 8)).item() == pytest.approx(of_ones)
 
 
 def test_every_running_mean_starts_at_a_half() -> None:
@@ -129,8 +131,8 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
     W, b, m = layer.connections.sources[0].weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step in range(4):
-        (yp, xp), (yn, xn) = given(layer, 10 + step), given(layer, 20 + step)
-        loss = layer.learn(Pass(yp, xp), Pass(yn, xn), rate=0.3)
+        (yp, (xp,)), (yn, (xn,)) = given(layer, 10 + step), given(layer, 20 + step)
+        loss = layer.learn(Pass(yp, (xp,)), Pass(yn, (xn,)), rate=0.3)
         xp, xn = xp.numpy(), xn.numpy()
         yp, yn = np.maximum(0, xp @ W + b), np.maximum(0, xn @ W + b)
         pp, pn = (1 / (1 + np.exp(-((y**2).sum(1) - 8.0))) for y in (yp, yn))
@@ -154,9 +156,10 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
     W, b, m = layer.connections.sources[0].weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step, sign in enumerate((1, -1, -1, 1, -1)):
-        seen = Pass(*(part[: 9 - step] for part in given(layer, 10 + step)))  # of another size each
+        activities, (x,) = given(layer, 10 + step)
+        seen = Pass(activities[: 9 - step], (x[: 9 - step],))  # of another size each
         loss = layer.learn(seen, None, rate=0.3) if sign > 0 else layer.learn(None, seen, rate=0.3)
-        x = seen.given.numpy()
+        x = seen.given[0].numpy()
         y = np.maximum(0, x @ W + b)
         p = 1 / (1 + np.exp(-((y**2).sum(1) - 8.0)))
         if sign > 0:
@@ -175,6 +178,47 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
         np.testing.assert_allclose(layer.running_mean, m, rtol=0, atol=1e-12)
     assert layer.threshold.item() == 8.0
     assert np.abs(vW).max() > 1e-3  # the comparison is of something
+
+
+@pytest.mark.parametrize("turn", ["both", "positive", "negative"])
+def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str) -> None:
+    layers = []
+    for _ in range(2):
+        below, same = (random(n, 8, seed=n) / n**0.5 for n in (12, 5))
+        sources = Dense(below, torch.float64), Dense(same, torch.float64)
+        rest: dict[str, Any] = {"threshold": 1.0, "momentum": 0.9, "weight_cost": 0.02, "peer_normalization": 0.03}
+        layers.append(HiddenLayer(Connections(*sources), SumOfSquares(), **rest))
+    repeating, whole = layers
+    for step in range(3):
+        # Four times three data: what comes from below differs, the other three are the same each time.
+        sides = []
+        for seed in (10 + step, 20 + step):
+            below, same = normalize(random(12, 12, seed=seed)), normalize(random(3, 5, seed=seed))
+            activities = whole.connections(below, same.repeat(4, 1))
+            assert (activities.square().sum(1) - whole.threshold).abs().max() < 30  # all of them are significant
+            sides.append((Pass(activities, (below, same)), Pass(activities, (below, same.repeat(4, 1)))))
+        kinds = [kind if turn in ("both", kind) else None for kind in ("positive", "negative")]
+        for layer, k in ((repeating, 0), (whole, 1)):
+            seen = (side[k] if kind else None for side, kind in zip(sides, kinds, strict=True))
+            layer.learn(*seen, rate=0.3)
+        for mine, other in zip(repeating.connections.sources, whole.connections.sources, strict=True):
+            torch.testing.assert_close(mine.weight, other.weight, rtol=0, atol=1e-12)
+        torch.testing.assert_close(repeating.connections.bias, whole.connections.bias, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 20, 40])
+def test_weights_learn_from_multiples_of_32_rows(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def spy(layer: Dense, source: Tensor, delta: Tensor, **rest: float) -> None:
+        seen.append((len(source), len(delta)))
+
+    monkeypatch.setattr(Dense, "learn", spy)
+    layer = hidden()
+    below = normalize(random(size, 12))
+    layer.learn(Pass(layer(below), (below,)), Pass(layer(below), (below,)), rate=0.3)
+    rows = {1: 32, 20: 64, 40: 96}[size]  # both kinds of data, and one for peer normalization
+    assert seen == [(rows, rows)]
 
 
 def test_peer_normalization_acts_on_positive_data_alone() -> None:

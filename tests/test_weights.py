@@ -35,7 +35,7 @@ def local(
     stride: int,
     channels: int,
     padding: int = 0,
-    tile: int = 1,
+    band: int | None = None,
     products: torch.dtype = torch.float64,
     dtype: torch.dtype = torch.float64,
 ) -> LocalFields:
@@ -43,7 +43,7 @@ def local(
     fan_in = field * field * source[2]
     # Also beyond the edges: numbers that must count for nothing.
     fields = random(rows * columns, fan_in, channels, dtype=dtype) / fan_in**0.5
-    return LocalFields(fields, source, field=field, stride=stride, padding=padding, tile=tile, products=products)
+    return LocalFields(fields, source, field=field, stride=stride, padding=padding, band=band, products=products)
 
 
 # Where each weight is ------------------------------------------------------------------------------
@@ -54,35 +54,41 @@ class Block(NamedTuple):
 
     dense: tuple[slice, slice]  # (fan_in, width)
     located: tuple[int, slice]  # (locations, field² · channels of the source, channels)
-    tiled: tuple[int, slice, slice]  # (tiles, patch² · channels of the source, tile² · channels)
+    kept: tuple[int, slice, slice]  # (bands or locations, what each is given, units in each)
 
 
 def blocks(layer: LocalFields) -> Iterator[Block]:
     """All the weights that there are."""
     (height, width, below), channels = layer.source, layer.channels
-    field, stride, padding, tile = layer.field, layer.stride, layer.padding, layer.tile
+    field, stride, padding, band = layer.field, layer.stride, layer.padding, layer.band
     rows, columns = ((side + 2 * padding - field) // stride + 1 for side in (height, width))
-    patch = field + (tile - 1) * stride
 
     def at(place: int, size: int) -> slice:
         return slice(place * size, (place + 1) * size)
 
     for row in range(rows):
+        # A band is given whole rows of the source, as many as a band can see, and none that is not there.
+        given = min(height, (band or 1) * stride - stride + field)
+        first = row // (band or 1) * (band or 1) * stride - padding
+        first = next(at for at in sorted(range(height - given + 1), key=lambda at: abs(at - first)))
         for column in range(columns):
             for y in range(field):
                 for x in range(field):
                     from_y, from_x = row * stride + y - padding, column * stride + x - padding
                     if not (0 <= from_y < height and 0 <= from_x < width):
                         continue
-                    in_patch = ((row % tile) * stride + y) * patch + (column % tile) * stride + x
+                    if band is None:
+                        kept = row * columns + column, at(y * field + x, below), slice(0, channels)
+                    else:
+                        kept = (
+                            row // band,
+                            at((from_y - first) * width + from_x, below),
+                            at(row % band * columns + column, channels),
+                        )
                     yield Block(
                         (at(from_y * width + from_x, below), at(row * columns + column, channels)),
                         (row * columns + column, at(y * field + x, below)),
-                        (
-                            (row // tile) * (columns // tile) + column // tile,
-                            at(in_patch, below),
-                            at((row % tile) * tile + column % tile, channels),
-                        ),
+                        kept,
                     )
 
 
@@ -94,7 +100,7 @@ def as_dense(layer: LocalFields, values: Tensor) -> Tensor:
     assert values.shape == layer.weight.shape
     spread = values.new_zeros(layer.fan_in, layer.width)
     for block in blocks(layer):
-        spread[block.dense] = values[block.tiled]
+        spread[block.dense] = values[block.kept]
     assert values.count_nonzero() == spread.count_nonzero()
     return spread
 
@@ -165,33 +171,33 @@ STRIDES: dict[str, Any] = {"source": (7, 11, 3), "field": 3, "stride": 2, "paddi
 EVEN: dict[str, Any] = {"source": (5, 7, 1), "field": 4, "stride": 1, "padding": 2, "channels": 3}
 UNCUT: dict[str, Any] = {"source": (6, 10, 2), "field": 3, "stride": 1, "channels": 3}
 NAMED = {
-    "pixels": (PIXELS, (2, 3), [1]),
-    "grid": (GRID, (3, 2), [1]),
-    "cut off": (CUT, (8, 12), [1, 2, 4]),
-    "square": (SQUARE, (8, 8), [1, 2, 4, 8]),
-    "all cut off": (ALL_CUT, (3, 3), [1, 3]),
-    "strides": (STRIDES, (4, 6), [1, 2]),
-    "even": (EVEN, (6, 8), [1, 2]),
-    "uncut": (UNCUT, (4, 8), [1, 2, 4]),
+    "pixels": (PIXELS, (2, 3), [None, 1, 2]),
+    "grid": (GRID, (3, 2), [None, 1, 3]),
+    "cut off": (CUT, (8, 12), [None, 1, 2, 4, 8]),
+    "square": (SQUARE, (8, 8), [None, 2, 4]),
+    "all cut off": (ALL_CUT, (3, 3), [None, 1, 3]),
+    "strides": (STRIDES, (4, 6), [None, 1, 2]),
+    "even": (EVEN, (6, 8), [None, 1, 2, 3]),
+    "uncut": (UNCUT, (4, 8), [None, 1, 2, 4]),
 }
 GEOMETRIES = pytest.mark.parametrize(
     ("geometry", "grid"),
     [
-        pytest.param(geometry | {"tile": tile}, grid, id=f"{name}, {tile}")
-        for name, (geometry, grid, tiles) in NAMED.items()
-        for tile in tiles
+        pytest.param(geometry | {"band": band}, grid, id=f"{name}, {band}")
+        for name, (geometry, grid, bands) in NAMED.items()
+        for band in bands
     ],
 )
-TILED = pytest.mark.parametrize(
-    ("geometry", "tiles"),
-    [pytest.param(geometry, tiles, id=name) for name, (geometry, _, tiles) in NAMED.items() if len(tiles) > 1],
+BANDED = pytest.mark.parametrize(
+    ("geometry", "bands"),
+    [pytest.param(geometry, bands[1:], id=name) for name, (geometry, _, bands) in NAMED.items()],
 )
 
 
 @GEOMETRIES
 def test_a_unit_sees_its_field_in_the_order_of_the_map(geometry: dict[str, Any], grid: tuple[int, int]) -> None:
     layer = local(**geometry)
-    untiled = local(**geometry | {"tile": 1, "padding": 0, "source": padded(geometry)}).weight  # as they are given
+    weights = local(**geometry | {"band": None, "padding": 0, "source": padded(geometry)}).weight  # as they are given
     field, stride, channels, edge = (geometry.get(name, 0) for name in ("field", "stride", "channels", "padding"))
     maps, onto = random(7, *geometry["source"], seed=2), random(layer.width, seed=1)
     framed = np.pad(maps.numpy(), ((0, 0), (edge, edge), (edge, edge), (0, 0)))
@@ -200,7 +206,7 @@ def test_a_unit_sees_its_field_in_the_order_of_the_map(geometry: dict[str, Any],
         for column in range(grid[1]):
             top, left = row * stride, column * stride
             seen = framed[:, top : top + field, left : left + field].reshape(7, -1)
-            expected[:, row, column] = seen @ untiled[row * grid[1] + column].numpy()
+            expected[:, row, column] = seen @ weights[row * grid[1] + column].numpy()
     assert (layer.rows, layer.columns) == grid
     assert layer.width == grid[0] * grid[1] * channels
     assert layer.fan_in == np.prod(geometry["source"])
@@ -252,20 +258,20 @@ def test_what_is_kept_is_where_there_are_weights(geometry: dict[str, Any], grid:
     layer = local(**geometry)
     exists = torch.zeros_like(layer.weight)
     for block in blocks(layer):
-        exists[block.tiled] = 1
+        exists[block.kept] = 1
     kept = torch.ones_like(layer.weight) if layer.kept is None else layer.kept
     assert kept.dtype == layer.weight.dtype
     assert torch.equal(kept, exists)
     assert torch.equal(layer.weight != 0, exists != 0)
 
 
-@TILED
+@BANDED
 @pytest.mark.parametrize("products", [torch.float64, torch.bfloat16])
-def test_tiles_change_nothing(geometry: dict[str, Any], tiles: list[int], products: torch.dtype) -> None:
+def test_bands_change_nothing(geometry: dict[str, Any], bands: list[int], products: torch.dtype) -> None:
     exact = products == torch.float64
     kinds = {"products": products, "dtype": torch.float64 if exact else torch.float32}
-    single, *tiled = (local(**geometry, **kinds, tile=tile) for tile in tiles)
-    for other in tiled:
+    single, *banded = (local(**geometry, **kinds, band=band) for band in (None, *bands))
+    for other in banded:
         assert torch.equal(other.by_location(), single.by_location())
     for step in range(3):
         source, delta = (
@@ -274,17 +280,17 @@ def test_tiles_change_nothing(geometry: dict[str, Any], tiles: list[int], produc
         onto = torch.zeros(single.width, dtype=single.weight.dtype)
         expected = single.product(source, onto)
         single.learn(source, delta, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
-        for other in tiled:
+        for other in banded:
             torch.testing.assert_close(other.product(source, onto), expected, rtol=0, atol=1e-12 if exact else 0.03)
             other.learn(source, delta, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
             learned = other.by_location()
-            torch.testing.assert_close(learned, single.by_location(), rtol=0, atol=1e-12 if exact else 1e-3)
+            torch.testing.assert_close(learned, single.by_location(), rtol=0, atol=1e-12 if exact else 2e-3)
 
 
 @GEOMETRIES
 def test_weights_by_location_come_back_as_they_were_given(geometry: dict[str, Any], grid: tuple[int, int]) -> None:
     layer = local(**geometry)
-    given = local(**geometry | {"tile": 1, "padding": 0, "source": padded(geometry)}).weight
+    given = local(**geometry | {"band": None, "padding": 0, "source": padded(geometry)}).weight
     expected = torch.zeros_like(given)  # what lies beyond an edge counts for nothing
     for block in blocks(layer):
         expected[block.located] = given[block.located]
@@ -296,7 +302,7 @@ def test_weights_by_location_come_back_as_they_were_given(geometry: dict[str, An
         field=layer.field,
         stride=layer.stride,
         padding=layer.padding,
-        tile=layer.tile,
+        band=layer.band,
         products=torch.float64,
     )
     assert torch.equal(again.weight, layer.weight)
@@ -346,7 +352,7 @@ def test_autograd_finds_the_gradients_of_a_masked_linear_map(geometry: dict[str,
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4, 9, 10])
-@pytest.mark.parametrize("geometry", [CUT | {"tile": 4}, PIXELS], ids=["cut off in tiles", "pixels"])
+@pytest.mark.parametrize("geometry", [CUT | {"band": 4}, PIXELS], ids=["cut off in bands", "pixels"])
 @pytest.mark.parametrize("rows", [(), (10,)], ids=["one for all rows", "each its own"])
 def test_rows_worked_on_in_parts_give_what_all_at_once_give(
     at_once: int, geometry: dict[str, Any], rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -366,15 +372,15 @@ def test_rows_worked_on_in_parts_give_what_all_at_once_give(
         whole.learn(source, driven, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
     assert seen == [10] * 4
     seen.clear()
-    n_tiles, given, _ = whole.weight.shape
-    monkeypatch.setattr("ffrepro.local_fields._GATHERED", (at_once + 1) * n_tiles * given - 1)
+    n_blocks, given, _ = whole.weight.shape
+    monkeypatch.setattr("ffrepro.local_fields._GATHERED", (at_once + 1) * n_blocks * given - 1)
     torch.testing.assert_close(parted.product(source, onto), driven, rtol=0, atol=1e-12)
     for _ in range(3):
         parted.learn(source, driven, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
     torch.testing.assert_close(parted.weight, whole.weight, rtol=0, atol=1e-12)
     torch.testing.assert_close(parted.velocity, whole.velocity, rtol=0, atol=1e-12)
     parts = [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)
-    assert seen == parts * 4
+    assert seen == parts + [10] * 3  # gradients gather nothing, or few numbers
 
 
 def test_a_row_is_worked_on_however_much_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +391,7 @@ def test_a_row_is_worked_on_however_much_it_sees(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(layer.product(source, onto), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("geometry", [GRID, UNCUT | {"tile": 2}], ids=["alone", "in tiles"])
+@pytest.mark.parametrize("geometry", [GRID, UNCUT | {"band": 2}], ids=["alone", "in bands"])
 def test_no_weights_are_shared_between_locations(geometry: dict[str, Any]) -> None:
     layer = local(**geometry)
     before = layer.by_location()
@@ -414,9 +420,9 @@ def test_local_fields_shown_are_as_many_of_each_location(
             assert fields[number][at] == layer.weight[location, place, channel]
 
 
-@pytest.mark.parametrize("tile", [1, 2, 4])
-def test_of_many_locations_those_shown_are_spread_over_the_grid(tile: int) -> None:
-    layer = local(**CUT, tile=tile)  # 8 × 12
+@pytest.mark.parametrize("band", [None, 2, 4])
+def test_of_many_locations_those_shown_are_spread_over_the_grid(band: int | None) -> None:
+    layer = local(**CUT, band=band)  # 8 × 12
     weights = layer.by_location()
     for n, rows, columns in (
         (4, (2, 6), (3, 9)),
@@ -430,7 +436,7 @@ def test_of_many_locations_those_shown_are_spread_over_the_grid(tile: int) -> No
 
 
 def test_what_is_cut_off_is_shown_as_0() -> None:
-    layer = local((4, 4, 1), field=3, stride=1, channels=2, padding=1, tile=2)
+    layer = local((4, 4, 1), field=3, stride=1, channels=2, padding=1, band=2)
     corner, along = layer.fields(64, (4, 4))[[0, 2]]
     assert (corner != 0).tolist() == [[False] * 3, [False, True, True], [False, True, True]]
     assert (along != 0).tolist() == [[False] * 3, [True] * 3, [True] * 3]
@@ -447,7 +453,7 @@ MAKERS: dict[str, Callable[[torch.dtype], Kind]] = {
         (3, 3, 60), field=2, stride=1, channels=50, products=products, dtype=torch.float32
     ),
     "cut off": lambda products: local(
-        (8, 8, 12), field=5, stride=1, channels=6, padding=2, tile=4, products=products, dtype=torch.float32
+        (8, 8, 12), field=5, stride=1, channels=6, padding=2, band=4, products=products, dtype=torch.float32
     ),
 }
 KINDS = pytest.mark.parametrize("kind", MAKERS)

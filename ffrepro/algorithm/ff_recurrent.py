@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import one_hot, relu
 
 from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
@@ -143,27 +143,33 @@ class FFRecurrent:
         return drives[0], states
 
     def iterate(
-        self, images: Tensor, image_drive: Tensor, labels: Tensor, states: list[Tensor]
-    ) -> Iterator[tuple[list[Tensor], list[tuple[Tensor, Tensor]]]]:
-        """Run the net for its iterations, all layers at once; what the image drives is always the same.
+        self, image_drive: Tensor, label: Tensor, states: list[Tensor]
+    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Run the net for its iterations, all layers at once; what image and label drive is always the same.
+
+        Args:
+            image_drive: see `bottom_up`.
+            label: normalised, (B, n_classes).
+            states: (B, width) of each layer.
 
         Yields:
             Of each iteration the activities (B, width) of each layer, before they are mixed with the old states, and
-            what each layer was given: the normalised states (B, n) below it and above it, one step before.
+            the normalised states (B, width) of each layer, one step before, which drove its neighbours.
         """
-        image, label = normalize(images), normalize(labels)
+        drives = [image_drive, *(connections.bias for connections in self.connections[1:])]
+        drives[-1] = self.connections[-1].sources[1].product(label, drives[-1])
         for _ in range(self.iterations):
             inner = [normalize(state) for state in states]
-            below, above = [image, *inner[:-1]], [*inner[1:], label]
             activities = []
             for k, connections in enumerate(self.connections):
-                from_below, from_above = connections.sources
-                drive = from_below.product(below[k], connections.bias) if k else image_drive
-                activities.append(from_above.product(above[k], drive).relu_())
-            states = [
-                self.damping * state + (1 - self.damping) * new for state, new in zip(states, activities, strict=True)
-            ]
-            yield activities, list(zip(below, above, strict=True))
+                drive = drives[k]
+                if k > 0:
+                    drive = connections.sources[0].product(inner[k - 1], drive)
+                if k + 1 < len(inner):
+                    drive = connections.sources[1].product(inner[k + 1], drive)
+                activities.append(relu(drive, inplace=len(inner) > 1))  # of one layer alone the drive stays as it is
+            states = [torch.lerp(state, new, 1 - self.damping) for state, new in zip(states, activities, strict=True)]
+            yield activities, inner
 
     # Training -------------------------------------------------------------------------------------
 
@@ -191,19 +197,26 @@ class FFRecurrent:
         wrong = one_hot(sample_wrong_label(logits, targets, self.label_generator), self.n_classes)
 
         # Positive and negative data differ in the label alone, and start from the same states.
-        image, drive, *start = (torch.cat([one, one]) for one in (images, image_drive, *states))
-        run = list(self.iterate(image, drive, torch.cat([labels, wrong]).to(images.dtype), start))
+        label = normalize(torch.cat([labels, wrong]).to(images.dtype))
+        drive, *start = (torch.cat([one, one]) for one in (image_drive, *states))
+        run = list(self.iterate(drive, label, start))
 
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
-        losses = []
-        for k, layer in enumerate(self.layers):
-            given = [torch.cat(pairs[k], dim=1) for _, pairs in run]
-            positive, negative = (
-                Pass(torch.cat([y[k][half] for y, _ in run]), torch.cat([x[half] for x in given]))
-                for half in (slice(0, size), slice(size, 2 * size))
+        seen = []
+        for half in (slice(0, size), slice(size, 2 * size)):
+            inner = [torch.cat([x[k][half] for _, x in run]) for k in range(len(self.layers))]
+            levels = [normalize(images), *inner, label[half]]  # image and label are the same at every iteration
+            seen.append(
+                [
+                    Pass(torch.cat([y[k][half] for y, _ in run]), (levels[k], levels[k + 2]))
+                    for k in range(len(self.layers))
+                ]
             )
-            losses.append(layer.learn(positive, negative, rate=gain * self.learning_rate))
+        losses = [
+            layer.learn(positive, negative, rate=gain * self.learning_rate)
+            for layer, positive, negative in zip(self.layers, *seen, strict=True)
+        ]
         errors = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
 
@@ -217,13 +230,13 @@ class FFRecurrent:
         parts = []
         for part in chunks(len(split), max(1, ROWS // self.n_classes)):
             images = split.inputs[part]
-            labels = torch.eye(self.n_classes, device=self.device, dtype=images.dtype).repeat(len(images), 1)
+            labels = normalize(torch.eye(self.n_classes, device=self.device, dtype=images.dtype))
             # Each image once with every label; the bottom-up pass is the same for all of them.
             drive, states = self.bottom_up(images)
-            images, drive, *states = (one.repeat_interleave(self.n_classes, dim=0) for one in (images, drive, *states))
+            drive, *states = (one.repeat_interleave(self.n_classes, dim=0) for one in (drive, *states))
             found = [
                 torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
-                for activities, _ in self.iterate(images, drive, labels, states)
+                for activities, _ in self.iterate(drive, labels.repeat(len(images), 1), states)
             ]
             parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
         return torch.cat(parts, 2)

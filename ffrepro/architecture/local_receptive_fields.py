@@ -16,8 +16,8 @@ from ffrepro.errors import UserError
 from ffrepro.local_fields import LocalFields, inside
 from ffrepro.weights import Dense
 
-# Units in a tile, at most: fewer make products slow, more compute too many weights that are not there.
-_TILE_UNITS = 256
+# Units in a band, at most: fewer make products slow, more compute too many weights that are not there.
+_BAND_UNITS = 384
 
 
 class LocalReceptiveFields:
@@ -51,7 +51,7 @@ class LocalReceptiveFields:
         self.padding = padding or 0
 
     def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """See `Architecture.shapes`: (tiles, what each is given, units in each)."""
+        """See `Architecture.shapes`: (blocks computed as one, what each is given, units in each)."""
         shapes: list[tuple[int, ...]] = []
         for (grid, stride, field, channels), below in zip(self.layers, self._maps(input_shape), strict=True):
             reached = (grid - 1) * stride + field
@@ -63,9 +63,12 @@ class LocalReceptiveFields:
                     + (f" (with architecture.padding={self.padding} on every side)" if self.padding else "")
                     + ": expected all of it."
                 )
-            tile = _tile(grid, stride, channels)
-            patch = field + (tile - 1) * stride
-            shapes.append(((grid // tile) ** 2, patch**2 * below[2], tile**2 * channels))
+            band = _band(grid, stride, channels)
+            if band is None:
+                shapes.append((grid**2, field**2 * below[2], channels))
+            else:
+                seen = min(field + band - 1, below[0]) * below[1] * below[2]
+                shapes.append((grid // band, seen, band * grid * channels))
         return shapes
 
     def build(
@@ -103,7 +106,7 @@ class LocalReceptiveFields:
                         field=field,
                         stride=step,
                         padding=edge,
-                        tile=_tile(grid, step, channels),
+                        band=_band(grid, step, channels),
                         products=products,
                     )
                 )
@@ -131,7 +134,7 @@ class LocalReceptiveFields:
         return above[0], above[0], above[3]
 
 
-def _tile(grid: int, stride: int, channels: int) -> int:
-    """The side of a tile of locations that are computed as one; 1 where their fields hardly overlap."""
-    sides = (side for side in (8, 4, 2) if grid % side == 0 and side**2 * channels <= _TILE_UNITS)
-    return next(sides, 1) if stride == 1 else 1
+def _band(grid: int, stride: int, channels: int) -> int | None:
+    """How many rows of a grid are computed as one; None where fields hardly overlap, or a location has many units."""
+    rows = (rows for rows in range(grid, 0, -1) if grid % rows == 0 and rows * grid * channels <= _BAND_UNITS)
+    return next(rows, None) if stride == 1 else None

@@ -18,6 +18,7 @@ from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
 from ffrepro.goodness import Goodness, MeanOfSquares, MinusSumOfActivities, MinusSumOfSquares, SumOfSquares
+from ffrepro.layers import normalize
 from ffrepro.local_fields import LocalFields
 from ffrepro.schedule import HoldThenLinear
 from tests.test_weights import as_dense, mask_of
@@ -333,7 +334,7 @@ def iterations_of(
     """Each iteration's activities of each layer, from the states that the images alone give, or from `states`."""
     drive, first = algorithm.bottom_up(images)
     start = first if states is None else states
-    return [ys for ys, _ in algorithm.iterate(images, drive, one_hot(classes, 10).double(), start)]
+    return [ys for ys, _ in algorithm.iterate(drive, normalize(one_hot(classes, 10).double()), start)]
 
 
 @ARCHITECTURES
@@ -419,25 +420,23 @@ def test_positive_and_negative_data_differ_in_the_label_alone_and_it_is_never_ri
     algorithm = make()
     iterate, seen = algorithm.iterate, []
 
-    def spy(
-        images: Tensor, drive: Tensor, labels: Tensor, states: list[Tensor]
-    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-        seen.append((images, labels, states))
-        return iterate(images, drive, labels, states)
+    def spy(drive: Tensor, label: Tensor, states: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        seen.append((drive, label, states))
+        return iterate(drive, label, states)
 
     monkeypatch.setattr(algorithm, "iterate", spy)
     for _ in range(10):
         for start in range(0, 200, 20):
             seen.clear()
             part = slice(start, start + 20)
-            _, first = algorithm.bottom_up(algorithm.train.inputs[part])
+            drive, first = algorithm.bottom_up(algorithm.train.inputs[part])
             algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
-            images, labels, states = seen[0]
-            positive, negative = labels[:20], labels[20:]
-            assert torch.equal(positive, one_hot(algorithm.train.targets[part], 10).double())
-            assert torch.equal(negative, one_hot(negative.argmax(1), 10).double())
+            drives, label, states = seen[0]
+            positive, negative = label[:20], label[20:]
+            assert torch.equal(positive, normalize(one_hot(algorithm.train.targets[part], 10).double()))
+            assert torch.equal(negative, normalize(one_hot(negative.argmax(1), 10).double()))
             assert (negative.argmax(1) != algorithm.train.targets[part]).all()
-            for both, one in zip([images, *states], [algorithm.train.inputs[part], *first], strict=True):
+            for both, one in zip([drives, *states], [drive, *first], strict=True):
                 torch.testing.assert_close(both[:20], one, rtol=0, atol=1e-12)
                 torch.testing.assert_close(both[20:], one, rtol=0, atol=1e-12)
 

@@ -259,7 +259,7 @@ def test_the_imagined_windows_alone_are_negative_data(monkeypatch: pytest.Monkey
             one = seen[k][sign]
             assert one is not None
             np.testing.assert_allclose(one.activities, activities[k], rtol=0, atol=1e-12)
-            np.testing.assert_allclose(one.given, given[k], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(one.given[0], given[k], rtol=0, atol=1e-12)
 
 
 def test_the_end_is_drawn_from_the_softmax_before_its_update(monkeypatch: pytest.MonkeyPatch) -> None:

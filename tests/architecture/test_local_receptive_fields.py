@@ -154,7 +154,8 @@ def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> Non
     assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
     assert [only(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
     assert [tuple(only(layer).by_location().shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
-    assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
+    # So few units are one band.
+    assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
 
 
 def test_no_padding_is_padding_by_no_place() -> None:
@@ -162,20 +163,20 @@ def test_no_padding_is_padding_by_no_place() -> None:
         assert torch.equal(only(mine).weight, only(other).weight)
 
 
-@pytest.mark.parametrize("side", [6, 8])
-def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("side", [6, 8, 12])
+def test_layers_computed_in_bands_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [(side, 1, 3, 4), (side, 1, 3, 2), (side // 2, 2, 4, 5), (side // 2, 1, 3, 40)]
     architecture = LocalReceptiveFields(layers, 1.0, 1)
     shape = (side, side, 3)
-    tiled = build(layers, padding=1, input_shape=shape)
-    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in tiled]
-    assert len(only(tiled[0]).weight) < side**2
-    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._TILE_UNITS", 1)
+    banded = build(layers, padding=1, input_shape=shape)
+    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in banded]
+    assert len(only(banded[0]).weight) < side**2
+    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._BAND_UNITS", 1)
     single = build(layers, padding=1, input_shape=shape)
     assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in single]
     assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
     maps = torch.rand(5, side * side * 3, generator=torch.Generator().manual_seed(1))
-    for mine, other in zip(tiled, single, strict=True):
+    for mine, other in zip(banded, single, strict=True):
         assert torch.equal(only(mine).by_location(), only(other).by_location())
         torch.testing.assert_close(mine(maps), other(maps))
         maps = other(maps)
