@@ -48,8 +48,8 @@ class Connections:
         """Climb: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `rate` (v - `weight_cost` W), with G = givenᵀ · asked.
 
         Args:
-            given: (R, fan_in) by each source. R is any number of rows, of each source another.
-            asked: (R, width) by each source, what each row asks of the activities.
+            given: (R, fan_in) by each source; R may differ from one to the other.
+            asked: (R, width) for each source, what each row asks of the activities.
             bias_gradient: (width,), for the bias, which has no weight cost.
             batch_size: what G is divided by; not R, since one row may stand for many examples or none.
             momentum: μ.

@@ -87,7 +87,7 @@ class HiddenLayer:
         self.running_mean = torch.full_like(connections.bias, _FIRST_RUNNING_MEAN)
 
     def __call__(self, below: Tensor) -> Tensor:
-        """Normalised activities of the layer below (B, fan_in) -> activities (B, width)."""
+        """Normalised activities of the layer below, the only source, (B, fan_in) -> activities (B, width)."""
         return self.connections(below)
 
     def learn(
@@ -123,7 +123,7 @@ class HiddenLayer:
                         asked[k].append(delta)
                     else:
                         given[k].append(source)
-                        asked[k].append(_summed(delta, kept % len(source), len(source)))
+                        asked[k].append(_summed(delta, kept, len(source)))
                 bias_gradient += delta.sum(0)
                 loss = loss + softplus(lacking).mean()
                 surplus -= sign * taken_for_other.mean()
@@ -132,10 +132,11 @@ class HiddenLayer:
             # the same for every positive image: one row with the sum of their inputs stands for all.
             self.running_mean.mul_(self.momentum).add_(positive.activities.mean(0), alpha=1 - self.momentum)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
+            n_positive = len(positive.activities)
             for k, source in enumerate(positive.given):
-                given[k].append(source.sum(0, keepdim=True) * (size // len(source)))
+                given[k].append(source.sum(0, keepdim=True) * (n_positive // len(source)))
                 asked[k].append(peer.unsqueeze(0))
-            bias_gradient.add_(peer, alpha=size)
+            bias_gradient.add_(peer, alpha=n_positive)
         self.connections.learn(
             [_joined(rows) for rows in given],
             [_joined(rows) for rows in asked],
@@ -162,9 +163,11 @@ class HiddenLayer:
         self.threshold.copy_(state["threshold"])
 
 
-def _summed(rows: Tensor, places: Tensor, n: int) -> Tensor:
-    """Of `rows` (R, width) the sums of those with the same of `n` `places` (R,): (n, width)."""
-    return rows.new_zeros(n, rows.shape[1]).index_add_(0, places, rows)
+def _summed(rows: Tensor, numbers: Tensor, n: int) -> Tensor:
+    """The sums (n, width) of those `rows` (R, width) whose `numbers` (R,), ascending, leave the same remainder by n."""
+    if rows.is_cuda:  # where all rows are kept, and adding by index would not always give the same sums
+        return rows.view(-1, n, rows.shape[1]).sum(0)
+    return rows.new_zeros(n, rows.shape[1]).index_add_(0, numbers % n, rows)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

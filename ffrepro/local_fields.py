@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from ffrepro.weights import Learning
 
-# Numbers gathered from fields at a time on a CPU: some megabytes, which stay in its caches.
+# Numbers gathered from the source at a time on a CPU: some megabytes, which stay in its caches.
 _GATHERED = 4_000_000
 
 
@@ -19,7 +19,8 @@ class LocalFields(Learning):
 
     Where few channels see large fields, the products of single locations are too narrow to be fast. So a band of `band`
     rows of the grid is computed as one: its units are given all rows of the source that any of them sees, and weights
-    of 0, which stay 0, for what they do not see. Rows of a map lie one after the other, so nothing has to be gathered.
+    of 0, which stay 0, for what they do not see. Rows of a map lie one after the other, so that on a CPU the weight
+    gradients gather nothing.
 
     Args:
         fields: the weights, (rows · columns, field² · channels of the source, channels), in the order of the maps.
@@ -98,17 +99,19 @@ class LocalFields(Learning):
         return driven[0] if len(driven) == 1 else torch.cat(driven)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        given = self.windows(source)
-        asked = delta.view(len(delta), len(self.weight), self.weight.shape[2]).unbind(1)
+        asked = delta.view(len(delta), len(self.weight), self.weight.shape[2]).transpose(0, 1)
         if self.weight.is_cuda and self.rounded is not self.weight:
             dtype = self.rounded.dtype
-            gradient = torch.bmm(_stacked(given).to(dtype).transpose(1, 2), torch.stack(asked).to(dtype))
+            gradient = torch.bmm(_stacked(self.windows(source.to(dtype))).transpose(1, 2), asked.to(dtype))
             self.velocity.mul_(momentum).add_(gradient, alpha=share)
         elif self.band is None:
-            factors = _stacked(given).transpose(1, 2), torch.stack(asked)
-            self.velocity.baddbmm_(*factors, beta=momentum, alpha=share)
+            at_once = self._at_once(len(source))
+            for part, wanted in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):
+                given = _stacked(self.windows(part))
+                self.velocity.baddbmm_(given.transpose(1, 2), wanted, beta=momentum, alpha=share)
+                momentum = 1.0  # the other parts' are added
         else:
-            for velocity, seen, wanted in zip(self.velocity, given, asked, strict=True):
+            for velocity, seen, wanted in zip(self.velocity, self.windows(source), asked, strict=True):
                 velocity.addmm_(seen.t(), wanted, beta=momentum, alpha=share)
         if self.kept is not None:
             self.velocity.mul_(self.kept)

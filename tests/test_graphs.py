@@ -21,7 +21,7 @@ from tests.algorithm import test_ff_recurrent, test_ff_sequence, test_ff_supervi
 
 MLP = Mlp((64, 64, 64), 1.0)
 LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0, None)
-CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 5)], 1.0, 1)  # fields that are cut off at the edges
+CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 25)], 1.0, 1)  # fields that are cut off at the edges; two bands
 KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
     "supervised": (FFSupervised, test_ff_supervised.HYPERPARAMETERS, MLP),
     "jittered": (FFSupervised, test_ff_supervised.HYPERPARAMETERS | {"jitter": 2}, MLP),

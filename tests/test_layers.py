@@ -181,10 +181,11 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
 
 
 @pytest.mark.parametrize("turn", ["both", "positive", "negative"])
-def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str) -> None:
+@pytest.mark.parametrize("gain", [1.0, 4.0], ids=["all significant", "positive data told apart"])
+def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str, gain: float) -> None:
     layers = []
     for _ in range(2):
-        below, same = (random(n, 8, seed=n) / n**0.5 for n in (12, 5))
+        below, same = (gain * random(n, 8, seed=n) / n**0.5 for n in (12, 5))
         sources = Dense(below, torch.float64), Dense(same, torch.float64)
         rest: dict[str, Any] = {"threshold": 1.0, "momentum": 0.9, "weight_cost": 0.02, "peer_normalization": 0.03}
         layers.append(HiddenLayer(Connections(*sources), SumOfSquares(), **rest))
@@ -195,7 +196,8 @@ def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str
         for seed in (10 + step, 20 + step):
             below, same = normalize(random(12, 12, seed=seed)), normalize(random(3, 5, seed=seed))
             activities = whole.connections(below, same.repeat(4, 1))
-            assert (activities.square().sum(1) - whole.threshold).abs().max() < 30  # all of them are significant
+            kept = len(significant(torch.sigmoid(whole.threshold - whole.goodness(activities))))
+            assert kept == 12 if gain == 1.0 else 0 < kept < 12
             sides.append((Pass(activities, (below, same)), Pass(activities, (below, same.repeat(4, 1)))))
         kinds = [kind if turn in ("both", kind) else None for kind in ("positive", "negative")]
         for layer, k in ((repeating, 0), (whole, 1)):

@@ -69,8 +69,8 @@ def blocks(layer: LocalFields) -> Iterator[Block]:
     for row in range(rows):
         # A band is given whole rows of the source, as many as a band can see, and none that is not there.
         given = min(height, (band or 1) * stride - stride + field)
-        first = row // (band or 1) * (band or 1) * stride - padding
-        first = next(at for at in sorted(range(height - given + 1), key=lambda at: abs(at - first)))
+        seen_first = row // (band or 1) * (band or 1) * stride - padding
+        first = min(range(height - given + 1), key=lambda number: abs(number - seen_first))
         for column in range(columns):
             for y in range(field):
                 for x in range(field):
@@ -284,6 +284,7 @@ def test_bands_change_nothing(geometry: dict[str, Any], bands: list[int], produc
             torch.testing.assert_close(other.product(source, onto), expected, rtol=0, atol=1e-12 if exact else 0.03)
             other.learn(source, delta, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
             learned = other.by_location()
+            # Factors of very small products are not rounded, so one may be where the other's are not.
             torch.testing.assert_close(learned, single.by_location(), rtol=0, atol=1e-12 if exact else 2e-3)
 
 
@@ -362,7 +363,7 @@ def test_rows_worked_on_in_parts_give_what_all_at_once_give(
     seen: list[int] = []
     windows = LocalFields.windows
 
-    def spy(layer: LocalFields, source: Tensor) -> Tensor:
+    def spy(layer: LocalFields, source: Tensor) -> Tensor | list[Tensor]:
         seen.append(len(source))
         return windows(layer, source)
 
@@ -380,7 +381,7 @@ def test_rows_worked_on_in_parts_give_what_all_at_once_give(
     torch.testing.assert_close(parted.weight, whole.weight, rtol=0, atol=1e-12)
     torch.testing.assert_close(parted.velocity, whole.velocity, rtol=0, atol=1e-12)
     parts = [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)
-    assert seen == parts + [10] * 3  # gradients gather nothing, or few numbers
+    assert seen == parts + 3 * ([10] if "band" in geometry else parts)  # gradients of bands gather nothing
 
 
 def test_a_row_is_worked_on_however_much_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ class FFRecurrent:
                     drive = connections.sources[0].product(inner[k - 1], drive)
                 if k + 1 < len(inner):
                     drive = connections.sources[1].product(inner[k + 1], drive)
-                activities.append(relu(drive, inplace=len(inner) > 1))  # of one layer alone the drive stays as it is
+                activities.append(relu(drive, inplace=len(inner) > 1))  # one layer's is drives[0] itself
             states = [torch.lerp(state, new, 1 - self.damping) for state, new in zip(states, activities, strict=True)]
             yield activities, inner
 
@@ -203,10 +203,10 @@ class FFRecurrent:
 
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
-        seen = []
+        image, seen = normalize(images), []
         for half in (slice(0, size), slice(size, 2 * size)):
             inner = [torch.cat([x[k][half] for _, x in run]) for k in range(len(self.layers))]
-            levels = [normalize(images), *inner, label[half]]  # image and label are the same at every iteration
+            levels = [image, *inner, label[half]]  # image and label are the same at every iteration
             seen.append(
                 [
                     Pass(torch.cat([y[k][half] for y, _ in run]), (levels[k], levels[k + 2]))

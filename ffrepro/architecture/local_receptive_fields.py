@@ -16,8 +16,10 @@ from ffrepro.errors import UserError
 from ffrepro.local_fields import LocalFields, inside
 from ffrepro.weights import Dense
 
-# Units in a band, at most: fewer make products slow, more compute too many weights that are not there.
+# Units in a band of several rows, at most: fewer make products slow, more compute too many weights that are not there.
 _BAND_UNITS = 384
+# Channels in a band, at most: with more, locations by themselves are wide enough.
+_BAND_CHANNELS = 64
 
 
 class LocalReceptiveFields:
@@ -136,5 +138,6 @@ class LocalReceptiveFields:
 
 def _band(grid: int, stride: int, channels: int) -> int | None:
     """How many rows of a grid are computed as one; None where fields hardly overlap, or a location has many units."""
-    rows = (rows for rows in range(grid, 0, -1) if grid % rows == 0 and rows * grid * channels <= _BAND_UNITS)
-    return next(rows, None) if stride == 1 else None
+    if stride > 1 or channels > _BAND_CHANNELS:
+        return None
+    return next((rows for rows in range(grid, 1, -1) if grid % rows == 0 and rows * grid * channels <= _BAND_UNITS), 1)

@@ -37,8 +37,9 @@ def masked(
     """What a recurrent net of maps of local fields has to compute, by dense matrices with masked weights.
 
     A bottom-up pass, and in both phases each iteration's products from below and above, but that from the image, which
-    is computed once; then a gradient of each matrix over all iterations, masked, and the update. `learned` is the share
-    of the data that the net itself learns from: what is told apart already is left out of its gradients.
+    is computed once; then a gradient of each matrix over all iterations, masked, and the update. The image's is over
+    one, since the image is always the same. `learned` is the share of the data that the net itself learns from: what is
+    told apart already is left out of its gradients.
     """
     n_matrices = 2 * maps - 1  # from the image, and up and down between neighbours
     rows = 2 * BATCH
@@ -56,8 +57,9 @@ def masked(
             for _ in range(_ITERATIONS):
                 for weight in rounded[1:]:
                     below @ weight
-            for weight, velocity, copy in zip(weights, velocities, rounded, strict=True):
-                gradient = learned_from.t() @ learned_from
+            for k, (weight, velocity, copy) in enumerate(zip(weights, velocities, rounded, strict=True)):
+                factor = learned_from if k else below
+                gradient = factor.t() @ factor
                 velocity.mul_(0.9).add_(gradient, alpha=1e-9).mul_(kept)
                 weight.mul_(0.99999).add_(velocity, alpha=1e-9)
                 copy.copy_(weight)

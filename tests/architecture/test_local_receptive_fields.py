@@ -171,7 +171,7 @@ def test_layers_computed_in_bands_are_the_same_net(side: int, monkeypatch: pytes
     banded = build(layers, padding=1, input_shape=shape)
     assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in banded]
     assert len(only(banded[0]).weight) < side**2
-    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._BAND_UNITS", 1)
+    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._BAND_CHANNELS", 0)
     single = build(layers, padding=1, input_shape=shape)
     assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in single]
     assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
