@@ -50,7 +50,8 @@ class Pass(NamedTuple):
 
     Args:
         activities: (R, width).
-        given: by each of its sources, (R, n); or (R / k, n) by one that gave the same k times, all rows each time.
+        given: by each of its sources, (R, n); or (R / k, n) by one that gave the same k times, all rows each time: the
+            very same tensor in two passes is multiplied once for both.
     """
 
     activities: Tensor
@@ -121,6 +122,8 @@ class HiddenLayer:
                     if len(source) == size:
                         given[k].append(source.index_select(0, kept))
                         asked[k].append(delta)
+                    elif given[k] and given[k][0] is source:  # positive and negative data have it in common
+                        asked[k][0] += _summed(delta, kept, len(source))
                     else:
                         given[k].append(source)
                         asked[k].append(_summed(delta, kept, len(source)))

@@ -180,7 +180,7 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
     assert np.abs(vW).max() > 1e-3  # the comparison is of something
 
 
-@pytest.mark.parametrize("turn", ["both", "positive", "negative"])
+@pytest.mark.parametrize("turn", ["both", "both alike", "positive", "negative"])
 @pytest.mark.parametrize("gain", [1.0, 4.0], ids=["all significant", "positive data told apart"])
 def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str, gain: float) -> None:
     layers = []
@@ -193,13 +193,16 @@ def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str
     for step in range(3):
         # Four times three data: what comes from below differs, the other three are the same each time.
         sides = []
+        alike = normalize(random(3, 5, seed=step))
         for seed in (10 + step, 20 + step):
             below, same = normalize(random(12, 12, seed=seed)), normalize(random(3, 5, seed=seed))
+            if turn == "both alike":
+                same = alike
             activities = whole.connections(below, same.repeat(4, 1))
             kept = len(significant(torch.sigmoid(whole.threshold - whole.goodness(activities))))
             assert kept == 12 if gain == 1.0 else 0 < kept < 12
             sides.append((Pass(activities, (below, same)), Pass(activities, (below, same.repeat(4, 1)))))
-        kinds = [kind if turn in ("both", kind) else None for kind in ("positive", "negative")]
+        kinds = [kind if turn in ("both", "both alike", kind) else None for kind in ("positive", "negative")]
         for layer, k in ((repeating, 0), (whole, 1)):
             seen = (side[k] if kind else None for side, kind in zip(sides, kinds, strict=True))
             layer.learn(*seen, rate=0.3)
