@@ -195,6 +195,21 @@ def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
         assert config.architecture.activation.get("scale") == scale
 
 
+@pytest.mark.parametrize("name", ["phase_length", "phase_length_slow"])
+def test_the_study_of_phase_lengths_ends_awake_when_the_softmax_learns(name: str) -> None:
+    config = compose(f"experiment=ablation/{name}")
+    params = yaml.safe_load((CONF / "experiment" / "ablation" / f"{name}.yaml").read_text())["hydra"]["sweeper"][
+        "params"
+    ]
+    windows = 248 * (100 - 10)  # strings of 100 characters, each but the first ten predicted
+    updates = config.schedule.epochs * 2 * (windows // config.algorithm.batch_size)
+    lengths = [int(length) for length in params["algorithm.phase_length"].split(",")]
+    assert lengths[0] == 1  # a single update asleep at the end takes nothing from the softmax
+    assert max(lengths) >= 2000
+    for length in lengths[1:]:
+        assert (updates % length, updates // length % 2) == (0, 1), length
+
+
 def test_only_the_papers_budget_is_whole_and_refuses_a_stand_in() -> None:
     paper, quick, smoke = (compose(f"budget={name}").budget for name in ("paper", "quick", "smoke"))
     assert (paper.epoch_fraction, paper.train_examples, paper.test_examples) == (1.0, None, None)
