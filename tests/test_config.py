@@ -38,6 +38,11 @@ def _composed(*overrides: str) -> DictConfig:
         return hydra.compose("config", overrides=list(overrides))
 
 
+def sweep_params(name: str) -> dict[str, str]:
+    params: dict[str, str] = yaml.safe_load((CONF / f"{name}.yaml").read_text())["hydra"]["sweeper"]["params"]
+    return params
+
+
 def choosing(group: str, name: str) -> list[str]:
     """The command line that chooses an option; optimizers are a part of backprop, activations of deep nets."""
     if group == "optimizer":
@@ -173,7 +178,7 @@ def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expe
 
 
 def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
-    params = yaml.safe_load((CONF / "sweep" / "table4.yaml").read_text())["hydra"]["sweeper"]["params"]
+    params = sweep_params("sweep/table4")
     swept = OverridesParser.create().parse_override(f"experiment={params.pop('experiment')}")
     assert swept.is_sweep_override()
     cells = list(swept.sweep_string_iterator())
@@ -198,12 +203,11 @@ def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
 @pytest.mark.parametrize("name", ["phase_length", "phase_length_slow"])
 def test_the_study_of_phase_lengths_ends_awake_when_the_softmax_learns(name: str) -> None:
     config = compose(f"experiment=ablation/{name}")
-    params = yaml.safe_load((CONF / "experiment" / "ablation" / f"{name}.yaml").read_text())["hydra"]["sweeper"][
-        "params"
-    ]
     windows = 248 * (100 - 10)  # strings of 100 characters, each but the first ten predicted
     updates = config.schedule.epochs * 2 * (windows // config.algorithm.batch_size)
-    lengths = [int(length) for length in params["algorithm.phase_length"].split(",")]
+    lengths = [
+        int(length) for length in sweep_params(f"experiment/ablation/{name}")["algorithm.phase_length"].split(",")
+    ]
     assert lengths[0] == 1  # a single update asleep at the end takes nothing from the softmax
     assert max(lengths) >= 2000
     for length in lengths[1:]:
