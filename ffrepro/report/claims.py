@@ -1,12 +1,15 @@
 """What a paper says of two rows without giving numbers, beside what was measured of them."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
+
+from scipy.stats import t as student_t
 
 from ffrepro.report import text
 from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.grids import Grid, Line
-from ffrepro.report.groups import Group
+from ffrepro.report.groups import Group, Summary
 from ffrepro.table import Claim
 
 Finding = Literal["holds", "does not hold", "undecided", "no claim", "incomplete"]
@@ -26,6 +29,27 @@ def found_in_points(claim: Claim, first: float, second: float) -> Finding:
     assert claim.points is not None
     holds = first - second <= claim.points if claim.says == "within" else first - second >= claim.points
     return "holds" if holds else "does not hold"
+
+
+def settled(claim: Claim, difference: float, margin: float) -> bool:
+    """Whether the interval difference ± margin lies on one side of the claim's points."""
+    assert claim.points is not None
+    return abs(difference - claim.points) > margin
+
+
+def margin_of_difference(first: Summary, second: Summary) -> float | None:
+    """Half of the 95 % interval of the difference of two means, by Welch's t-test; None without two seeds of each.
+
+    None too where neither varies, which says nothing of how far they would.
+
+    Source: B. L. Welch, The generalization of "Student's" problem when several different population variances are
+    involved, Biometrika 34, 1947.
+    """
+    if first.std is None or second.std is None or first.std == second.std == 0:
+        return None
+    one, other = first.std**2 / first.n, second.std**2 / second.n
+    freedom = (one + other) ** 2 / (one**2 / (first.n - 1) + other**2 / (second.n - 1))
+    return float(student_t.ppf(0.975, freedom)) * sqrt(one + other)
 
 
 def found(claim: Claim, first: Measured, second: Measured) -> Finding:
@@ -82,21 +106,35 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
     lines = []
     for claim in table.spec.claims:
         first, second = (rows[name] for name in claim.rows)
-        one, other = first.mean, second.mean
-        difference = text.NONE if one is None or other is None else text.plain_minus(f"{one - other:+.2f}")
-        cells = (_of_rows(claim, first, second), text.ours(first), text.ours(second), difference)
+        cells = (_of_rows(claim, first, second), text.ours(first), text.ours(second), _difference(first, second))
         lines.append(Line(claim.marked, _kinds(first, second), cells))
     if not lines:
         return None
     return Grid(
         caption="What the paper says, and what was found",
         note="Test errors in %, mean ± sample standard deviation over seeds, and their difference in points, the first "
-        "row's less the second's.",
+        "row's less the second's, with its 95 % interval (Welch) where both have several seeds. The means decide; "
+        "“not settled” where the interval holds the number of points that the claim is about, or there is none.",
         bands=(),
         columns=("Found", "First row", "Second row", "Difference"),
         lines=tuple(lines),
         first="Claim",
     )
+
+
+def _difference(first: RowResult, second: RowResult) -> str:
+    if first.mean is None or second.mean is None:
+        return text.NONE
+    difference, margin = first.mean - second.mean, _margin(first, second)
+    if margin is None:
+        return text.plain_minus(f"{difference:+.2f}")
+    return text.plain_minus(f"{difference:+.2f} ({difference - margin:+.2f} to {difference + margin:+.2f})")
+
+
+def _margin(first: RowResult, second: RowResult) -> float | None:
+    """See `margin_of_difference`; None where a row has no result."""
+    one, other = (None if row.shown is None else row.shown.headline for row in (first, second))
+    return None if one is None or other is None else margin_of_difference(one, other)
 
 
 def _kinds(first: RowResult, second: RowResult) -> list[str]:
@@ -112,7 +150,11 @@ def _of_rows(claim: Claim, first: RowResult, second: RowResult) -> str:
         return "incomplete"
     if claim.says == "within" and first.diverged_seeds:
         return "does not hold: it diverged"
-    return "holds: it diverged" if first.mean is None else found_in_points(claim, first.mean, second.mean)
+    if first.mean is None:
+        return "holds: it diverged"
+    finding, margin = found_in_points(claim, first.mean, second.mean), _margin(first, second)
+    is_settled = margin is not None and settled(claim, first.mean - second.mean, margin)
+    return finding if is_settled else f"{finding}, not settled"
 
 
 def _measured(group: Group, metric: str) -> Measured | None:

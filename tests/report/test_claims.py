@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from scipy.stats import ttest_ind
 
 from ffrepro.record import Record
 from ffrepro.report import text
-from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points
+from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points, margin_of_difference, settled
 from ffrepro.report.compare import compare
 from ffrepro.report.grids import Grid
+from ffrepro.report.groups import Summary
 from ffrepro.report.load import Run
 from ffrepro.table import Claim, Row
 from tests.report.made import made_record, made_table
@@ -79,6 +81,31 @@ def test_points_decide_of_errors(
     assert found_in_points(claim, first, second) == finding
 
 
+def summary(*errors: float) -> Summary:
+    mean = sum(errors) / len(errors)
+    squares = sum((error - mean) ** 2 for error in errors)
+    return Summary(len(errors), mean, (squares / (len(errors) - 1)) ** 0.5 if len(errors) > 1 else None)
+
+
+@pytest.mark.parametrize("errors", [((25.1, 24.6, 25.4), (24.4, 23.5)), ((1.0, 1.1), (2.0, 2.5, 2.2, 2.9))])
+def test_the_interval_of_a_difference_is_welchs(errors: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+    low, high = ttest_ind(*errors, equal_var=False).confidence_interval(0.95)
+    assert margin_of_difference(*(summary(*one) for one in errors)) == pytest.approx((high - low) / 2, rel=1e-12)
+
+
+def test_a_difference_without_spread_has_no_interval() -> None:
+    assert margin_of_difference(summary(25.0), summary(24.0, 24.5)) is None
+    assert margin_of_difference(summary(25.0, 25.0), summary(24.0, 24.0)) is None
+
+
+def test_a_claim_is_settled_where_the_interval_lies_on_one_side() -> None:
+    claim = Claim("", ("a", "b"), "within", "S", 3.0)
+    assert settled(claim, 2.0, 0.9)
+    assert settled(claim, 4.0, 0.9)
+    assert not settled(claim, 2.0, 1.1)
+    assert not settled(claim, 4.0, 1.0)
+
+
 def test_a_claim_in_points_is_tested_on_test_errors_of_full_rows() -> None:
     def row(name: str) -> Row:
         return Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0])
@@ -101,11 +128,32 @@ def test_a_claim_in_points_is_tested_on_test_errors_of_full_rows() -> None:
     first, second = grid("paper").lines
     assert (first.label, first.cells) == (
         "Deep is within 3 points of shallow (S)",
-        ("holds", "32.50", "30.00", "+2.50"),
+        ("holds, not settled", "32.50", "30.00", "+2.50"),
     )
     assert (second.label, second.cells) == ("Never run", ("not measured", "–", "32.50", "–"))
     assert grid("quick").lines[0].cells[0] == "incomplete"
     assert grid("quick").lines[0].kinds == ["reduced: quick budget"]
+
+
+@pytest.mark.parametrize(
+    ("deep", "cells"),
+    [
+        ((31.9, 32.1), ("holds", "32.00 ± 0.14", "30.00 ± 0.14", "+2.00 (+1.39 to +2.61)")),
+        ((32.4, 32.6), ("holds, not settled", "32.50 ± 0.14", "30.00 ± 0.14", "+2.50 (+1.89 to +3.11)")),
+        ((33.4, 33.6), ("does not hold, not settled", "33.50 ± 0.14", "30.00 ± 0.14", "+3.50 (+2.89 to +4.11)")),
+        ((25.9, 26.1), ("holds", "26.00 ± 0.14", "30.00 ± 0.14", "−4.00 (−4.61 to −3.39)")),
+    ],
+)
+def test_a_claim_in_points_says_whether_seeds_settle_it(deep: tuple[float, float], cells: tuple[str, ...]) -> None:
+    rows = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1]) for name in ("deep", "shallow")]
+    claim = Claim("Deep is within 3 points of shallow", ("deep", "shallow"), "within", "S", 3.0)
+    recorded = [made_record("shallow", 0, 29.9), made_record("shallow", 1, 30.1)]
+    recorded += [made_record("deep", seed, error) for seed, error in enumerate(deep)]
+    grid = claims(
+        compare(replace(made_table(), rows=rows, claims=[claim]), [Run(one, "runs/x.json", Path()) for one in recorded])
+    )
+    assert grid is not None
+    assert grid.lines[0].cells == cells
 
 
 def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -> None:
@@ -127,8 +175,8 @@ def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -
     assert finding(replace(claim, says="within", points=3.0), *deep, *shallow) == "does not hold: it diverged"
     half = [deep[0], made_record("deep", 1, 31.0)]
     assert finding(replace(claim, says="within", points=3.0), *half, *shallow) == "does not hold: it diverged"
-    assert finding(claim, *half, *shallow) == "does not hold"
-    assert finding(claim, deep[0], made_record("deep", 1, 90.0), *shallow) == "holds"
+    assert finding(claim, *half, *shallow) == "does not hold, not settled"
+    assert finding(claim, deep[0], made_record("deep", 1, 90.0), *shallow) == "holds, not settled"
     assert finding(claim, made_record("deep", 1, 90.0), *shallow) == "incomplete"
     assert finding(claim, *half, deep[0]) == "not measured"
 
