@@ -44,8 +44,11 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[bool]:
     """Hold the file `path` for this process; it is released when the process ends, however that comes.
+
+    Yields:
+        Whether it is held: there are file systems without locks.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -59,12 +62,15 @@ def locked(path: Path) -> Iterator[None]:
             "results_dir=…"
         ) from error
     try:
+        held = True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
                 f"this run is already under way in another process (it holds {path}): wait for it, or stop it."
             ) from error
-        yield
+        except OSError:
+            held = False
+        yield held
     finally:
         os.close(handle)

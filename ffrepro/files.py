@@ -4,7 +4,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +26,8 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until it has its place, or the process is gone
+            with suppress(OSError):  # a file system without locks, where nothing left behind is removed either
+                fcntl.flock(file, fcntl.LOCK_EX)  # until it has its place, or the process is gone
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -35,7 +35,11 @@ def run(config: DictConfig) -> Record:
         KeyboardInterrupt: after the last whole epoch has been kept.
     """
     job = prepare(config)
-    with checkpoint.locked(job.checkpoint.with_suffix(".lock")):
+    with checkpoint.locked(job.checkpoint.with_suffix(".lock")) as held:
+        if not held:
+            console.print(
+                f"{job.title}: {job.checkpoint.parent} is on a file system without locks. Do not start this run twice."
+            )
         known = _known(job)
         if known is not None:
             console.print(f"{job.title}: recorded already in {job.path} (rerun=true runs it again).")

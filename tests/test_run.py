@@ -397,6 +397,20 @@ os.fsync = full
     assert records(tmp_path) == before
 
 
+def test_where_a_file_system_has_no_locks_a_run_says_so_and_goes_on(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import errno, fcntl, os
+def flock(handle, how):
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+fcntl.flock = flock
+"""
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
+    assert finished.code == 0
+    (said,) = [line for line in finished.err.splitlines() if "without locks" in line]
+    assert str(tmp_path) in said
+    assert the_record(tmp_path)["status"] == "ok"
+
+
 def test_a_damaged_record_is_named(command_line: CommandLine, tmp_path: Path) -> None:
     command = [*SMALL, f"results_dir={tmp_path}"]
     assert command_line(*command).code == 0
