@@ -4,13 +4,14 @@ DEVICE ?= auto
 SEEDS ?=
 ROWS ?=
 JOBS ?= 1
+RESULTS ?= results
 ARGS ?=
 TABLE ?= table4
 PARTS ?=
 PYTHON ?= python3
 
 BIN := .venv/bin
-REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' $(ARGS)
+REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' --results '$(RESULTS)' $(ARGS)
 INSTALLED := .venv/.installed
 
 .PHONY: help reproduce-table1 reproduce-table2 reproduce-table3 reproduce-table4 learning-rates report readme test check format benchmark data clean
@@ -21,7 +22,8 @@ help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables: BUDGET=smoke|quick|paper|auto  SEEDS=0,1,2  ROWS=bp,ff_supervised  DEVICE=auto|cpu|cuda"
 	@echo "           JOBS=2 (runs side by side)  TABLE=table4 (of learning-rates)  PARTS=deep_nets (of benchmark)"
-	@echo "           ARGS='tracking=none precision=fp32' (any options of a run)  PYTHON=python3.12"
+	@echo "           RESULTS=my-results (a folder of your own)  PYTHON=python3.12"
+	@echo "           ARGS='tracking=none precision=fp32' (any options of a run; rerun=true trains what is recorded anew)"
 
 reproduce-table1: table = table1
 reproduce-table1: $(INSTALLED)  ## run the rows of Table 1 (MNIST) and write the report
@@ -40,10 +42,10 @@ reproduce-table4: $(INSTALLED)  ## run the rows of Table 4 (TAT, Imagenette) and
 	$(REPRODUCE)
 
 learning-rates: $(INSTALLED)  ## choose the learning rates of a table's rows: TABLE=table4
-	$(BIN)/python scripts/learning_rates.py '$(TABLE)' --rows '$(ROWS)' --jobs '$(JOBS)' $(if $(filter-out auto,$(DEVICE)),'device=$(DEVICE)') $(ARGS)
+	$(BIN)/python scripts/learning_rates.py '$(TABLE)' --rows '$(ROWS)' --jobs '$(JOBS)' --results '$(RESULTS)' $(if $(filter-out auto,$(DEVICE)),'device=$(DEVICE)') $(ARGS)
 
 report: $(INSTALLED)  ## write the report anew from the records
-	$(BIN)/python scripts/report.py
+	$(BIN)/python scripts/report.py --results '$(RESULTS)'
 
 readme: $(INSTALLED)  ## the same, and its summary into README.md
 	$(BIN)/python scripts/report.py --readme README.md

@@ -5,7 +5,7 @@ import argparse
 import hydra
 import torch
 
-from ffrepro import command, estimate, table
+from ffrepro import command, estimate, record, table
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
@@ -50,6 +50,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     shared += shared_threads(jobs, options.overrides)
     shared += options.overrides
     _announce(chosen_table, runs, budget, device, shared=shared)
+    _announce_recorded(chosen_table, runs, budget, options)
     commands = {
         f"{row.recorded_as} seed {seed}": run_command([f"experiment={row.experiment}", f"seed={seed}", *shared])
         for row, seed in runs
@@ -100,4 +101,19 @@ def _announce(
     console.print(f"{chosen_table.title}: {len(rows)} rows ({', '.join(rows)})")
     console.print(f"Budget {budget}: {_EXPLAINED[budget]}. Seeds {', '.join(map(str, seeds))}; on {device.type}.")
     console.print(f"About {duration(total)} in all; what is recorded already is not run again.")
-    console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}\n")
+    console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}")
+
+
+def _announce_recorded(
+    chosen_table: Table, runs: list[tuple[Row, int]], budget: str, options: argparse.Namespace
+) -> None:
+    """Say how many of the rows' own runs there are already, and how to train them all the same."""
+    folder = from_root(options.results) / "runs" / chosen_table.name
+    paths = [folder / row.recorded_as / f"{budget}-seed{seed}.json" for row, seed in runs]
+    recorded = 0 if record.changed(options.overrides) else sum(path.exists() for path in paths)
+    if recorded:
+        console.print(
+            f"{recorded} of {len(runs)} runs have a record in {options.results}, and are run again only where their "
+            "options or data have changed: RESULTS=my-results keeps yours apart, ARGS=rerun=true replaces all."
+        )
+    console.print()

@@ -65,6 +65,26 @@ def test_auto_is_quick_with_one_seed_where_there_is_no_gpu(
         assert words in first
 
 
+def test_what_is_recorded_is_counted_and_how_to_train_it_anew_is_said(
+    commands: list[list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def said(*arguments: str) -> str:
+        command = ["table2", "--budget", "paper", "--rows", "bp_2,ff_max_ssq_2,ff_max_ssq_2_softmax"]
+        assert reproduce.main([*command, "--results", str(tmp_path), *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert "have a record" not in said()
+    for row, seed in (("bp_2", 0), ("bp_2", 7), ("ff_max_ssq_2", 1)):
+        path = tmp_path / "runs" / "table2" / row / f"paper-seed{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    for words in ("2 of 4 runs have a record", "RESULTS=my-results", "ARGS=rerun=true"):
+        assert words in said("--seeds", "0,1")
+    # With another option they are other runs.
+    assert "have a record" not in said("--seeds", "0,1", "schedule.epochs=3")
+    assert "2 of 4 runs have a record" in said("--seeds", "0,1", "tracking=none")
+
+
 def test_paper_takes_the_tables_seeds_and_seeds_come_outermost(commands: list[list[str]]) -> None:
     assert reproduce.main(["table1", "--budget", "paper", "--rows", "ff_supervised,bp", "tracking=none"]) == 0
     assert [command[:2] for command in commands] == [

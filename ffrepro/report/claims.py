@@ -113,8 +113,9 @@ def _in_points(table: TableResult, rows: dict[str, RowResult]) -> Grid | None:
     return Grid(
         caption="What the paper says, and what was found",
         note="Test errors in %, mean ± sample standard deviation over seeds, and their difference in points, the first "
-        "row's less the second's, with its 95 % interval (Welch) where both have several seeds. The means decide; "
-        "“not settled” where the interval holds the number of points that the claim is about, or there is none.",
+        "row's less the second's, with its 95 % interval (Welch) where both have several seeds. “Within” is at most so "
+        "much worse. The means decide; “not settled” where the interval contains the claim's number of points, or "
+        "there is none.",
         bands=(),
         columns=("Found", "First row", "Second row", "Difference"),
         lines=tuple(lines),

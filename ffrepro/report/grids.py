@@ -34,7 +34,7 @@ class Grid:
 
 
 def other_figures(table: TableResult) -> Grid | None:
-    """Both tests, training and validation figures of each row that has results."""
+    """Test, training and validation figures of each row that has results."""
     rows = _with_results(table)
     present = {name for _, group in rows for name in group.summaries}
     present |= {f"{name.removesuffix('_low')}_interval" for name in present if name.endswith("_low")}
@@ -50,19 +50,22 @@ def other_figures(table: TableResult) -> Grid | None:
         for label, group in rows
     ]
     columns = tuple(text.metric_label(name) for name in names)
+    caption = "Test and training"
+    if any(name.startswith("validation_") for name in names):
+        caption = "Test, training and validation"
     if "test_perplexity" in present:
         note = (
             "Mean ± sample standard deviation over seeds. Perplexity is e to the mean cross-entropy in nats; its "
             "interval is by bootstrap over strings, the ends averaged over seeds. Training figures are of all training "
             "windows."
         )
-        return Grid("Test, training and validation", note, (), columns, tuple(lines))
+        return Grid(caption, note, (), columns, tuple(lines))
     notes = ["Mean ± sample standard deviation over seeds; errors in %."]
     if any(name.startswith("train_") for name in names):
         notes.append(f"Training figures are {text.TRAIN_NOTE}.")
     if any(name.startswith("validation_") for name in names):
         notes.append("Validation images are held out of the training images.")
-    return Grid("Both tests, training and validation", " ".join(notes), (), columns, tuple(lines))
+    return Grid(caption, " ".join(notes), (), columns, tuple(lines))
 
 
 def _figure(group: Group, name: str) -> str:

@@ -10,7 +10,7 @@ from ffrepro.report.load import Run
 from ffrepro.tracking import duration
 
 NONE = "–"
-TRAIN_NOTE = f"measured on the first {TRAIN_EVALUATED:,} training images"
+TRAIN_NOTE = f"measured on the first {TRAIN_EVALUATED:,} training images (all where there are fewer)"
 MARKS = {
     "P": "read in the authors' own text or code",
     "S": "read in texts that quote the paper",

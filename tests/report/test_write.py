@@ -199,9 +199,10 @@ def test_the_headline_numbers_go_into_a_page(tmp_path: Path) -> None:
         write_report(tmp_path / "results", [made_table()], readme)
 
     text = readme.read_text()
-    assert text.startswith("# Top\n\n<!-- results: made -->\n**Table 9: made records.**")
-    assert text.endswith("(M).\n<!-- /results -->\n\nBottom\n")
-    assert "| As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
+    assert text.startswith("# Top\n\n<!-- results: made -->\nMean ± sample standard deviation over seeds.")
+    assert "\n\n**Table 9: made records.**" in text
+    assert text.endswith("counts as reproduced.\n\n<!-- /results -->\n\nBottom\n")
+    assert "| `same` | As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
     assert 'src="results/figures/table9-against-paper.svg"' in text
 
 
