@@ -45,6 +45,15 @@ def main() -> None:
         sys.exit(_complain(explain(error, sys.argv[1:])))
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
+    except RuntimeError as error:
+        if "slurm" not in str(error):  # submitit's own word for a machine without Slurm
+            raise
+        sys.exit(
+            _complain(
+                "sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a machine "
+                "of the cluster, or choose sweep=joblib."
+            )
+        )
     except KeyboardInterrupt:
         _complain("stopped. The same command goes on from what is kept")
         sys.exit(130)

@@ -150,12 +150,14 @@ def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLi
 def python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a fresh Python with `arguments`."""
 
-    def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: str, environment: dict[str, str] | None = None, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, *arguments],
             capture_output=True,
             text=True,
-            env=clean_environment(),
+            env=clean_environment() | (environment or {}),
             check=False,
             timeout=120,
             **options,

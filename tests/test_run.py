@@ -1,6 +1,7 @@
 """Whole runs through the command line: from a config to a record, cut, resumed, refused."""
 
 import json
+import os
 import math
 import signal
 from collections.abc import Callable
@@ -771,9 +772,56 @@ def test_a_stand_in_does_not_replace_a_record_of_the_data(command_line: CommandL
     assert records(tmp_path)[place] == record
 
 
-@pytest.mark.parametrize("launcher", ["sweep=joblib", "hydra/launcher=submitit_local"])
-def test_launchers_run_every_job(launcher: str, python: Callable[..., Any], tmp_path: Path) -> None:
+# What a cluster's commands do, here: the two jobs of an array one after the other.
+SLURM = {
+    "sbatch": """#!/bin/bash
+cp "$1" "$SEEN"
+(for task in 0 1; do
+  SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 \\
+  SLURM_JOB_NODELIST=here SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 bash "$1"
+done; touch "$SEEN.done") > /dev/null 2>&1 &
+echo Submitted batch job 7
+""",
+    "srun": """#!/bin/bash
+while [[ $1 == -* ]]; do [[ $1 == *=* || $1 == --unbuffered ]] || shift; shift; done
+exec "$@"
+""",
+    "sacct": """#!/bin/bash
+[ -e "$SEEN.done" ] && state=COMPLETED || state=RUNNING
+printf "JobID|State|NodeList\\n7_0|$state|here\\n7_1|$state|here\\n"
+""",
+}
+
+
+def test_the_slurm_preset_hands_every_run_to_the_cluster(python: Callable[..., Any], tmp_path: Path) -> None:
+    commands, seen = tmp_path / "bin", tmp_path / "script"
+    commands.mkdir()
+    for name, text in SLURM.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    options = [*SMALL, f"results_dir={tmp_path}", "seed=0,1", "hydra.launcher.partition=some"]
+    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "SEEN": str(seen)}
+    finished = python("-m", "ffrepro", "-m", "sweep=slurm", *options, cwd=tmp_path, environment=environment)
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(Path(place).name for place in records(tmp_path)) == ["smoke-seed0.json", "smoke-seed1.json"]
+    asked = [line.removeprefix("#SBATCH ") for line in seen.read_text().splitlines() if line.startswith("#SBATCH")]
+    wanted = {"--partition=some", "--gpus-per-node=1", "--cpus-per-task=4", "--mem=16GB", "--time=120"}
+    assert wanted <= set(asked)
+
+
+def test_where_there_is_no_slurm_that_is_one_line(python: Callable[..., Any], tmp_path: Path) -> None:
+    finished = python("-m", "ffrepro", "-m", "sweep=slurm", *SMALL, f"results_dir={tmp_path}", cwd=tmp_path)
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1] == (
+        "ffrepro: sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a machine "
+        "of the cluster, or choose sweep=joblib."
+    )
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("launcher", [["sweep=joblib", "hydra.launcher.n_jobs=2"], ["hydra/launcher=submitit_local"]])
+def test_launchers_run_every_job(launcher: list[str], python: Callable[..., Any], tmp_path: Path) -> None:
     options = [*SMALL, f"results_dir={tmp_path}", "seed=0,1"]
-    finished = python("-m", "ffrepro", "-m", launcher, *options, cwd=tmp_path)
+    finished = python("-m", "ffrepro", "-m", *launcher, *options, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert sorted(Path(place).name for place in records(tmp_path)) == ["smoke-seed0.json", "smoke-seed1.json"]

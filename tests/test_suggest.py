@@ -31,6 +31,7 @@ def explained(*arguments: str) -> str:
             "there is no dataset=qqqq: expected one of aesop, cifar10, digits, fashion_mnist, imagenette, mnist.",
             "",
         ),
+        (["sweep=jobli"], "there is no sweep=jobli: expected one of joblib, slurm, table4.", "mean joblib"),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
         (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),
         # An option of backprop, where an experiment chose it.
