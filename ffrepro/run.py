@@ -71,6 +71,8 @@ def _execute(job: Job) -> Record:
         progress = _resumed(job, algorithm)
         tracker.begin(job.table, job.row, job.config.seed, job.values, job.results)
         try:
+            for epoch, earlier in enumerate(progress.history, start=1):  # what it is told of is a run of its own
+                tracker.epoch(epoch, earlier)
             progress = _train(job, algorithm, tracker, progress)
             if progress.diverged is None:
                 metrics = _final_metrics(algorithm, job.dataset)

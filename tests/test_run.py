@@ -711,6 +711,47 @@ def test_without_wandb_a_run_needs_none(command_line: CommandLine, tmp_path: Pat
     assert_one_complaint(finished, "wandb is not installed", "tracking=none")
 
 
+def test_wandb_is_told_everything_also_of_the_epochs_before_a_cut(command_line: CommandLine, tmp_path: Path) -> None:
+    told = f"""
+import json, sys, types
+def tell(kind, values, **more):
+    with open({str(tmp_path / "told")!r}, "a") as file:
+        print(json.dumps([kind, values, more], default=str), file=file)
+class Run:
+    def log(self, values, step=None):
+        tell("log", values, step=step)
+    def finish(self, exit_code=0):
+        tell("finish", exit_code)
+    summary = types.SimpleNamespace(update=lambda metrics: tell("summary", metrics))
+def init(**options):
+    tell("init", options)
+    return Run()
+def image(fields):
+    return list(fields.shape)
+sys.modules["wandb"] = types.SimpleNamespace(init=init, Image=image, errors=types.SimpleNamespace(Error=ValueError))
+"""
+    command = [*LONGER, f"results_dir={tmp_path}", "tracking=wandb", "seed=3"]
+    cut = CUT.format(every=0.0, step=35, signal="SIGKILL")
+    assert command_line(*command, patch=told + cut).code < 0
+    (tmp_path / "told").unlink()
+    assert command_line(*command, patch=told).code == 0
+
+    (_, options, _), *rest = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+    record = the_record(tmp_path)
+    (place,) = records(tmp_path)
+    assert (options["group"], options["mode"]) == (Path(place).parts[0], "offline")
+    assert options["name"] == f"{Path(place).parts[1]}-seed3"
+    assert options["config"] == record["config"]
+    history, rest = rest[:6], rest[6:]
+    assert [[values, more["step"]] for _, values, more in history] == [
+        [metrics, epoch] for epoch, metrics in enumerate(record["history"], start=1)
+    ]
+    (_, pictures, _), (_, metrics, _), (last, code, _) = rest
+    assert pictures == {"first_layer_fields": [6 * 29 + 1, 6 * 29 + 1]}  # 32 of 28 × 28 pixels
+    assert metrics == record["metrics"]
+    assert (last, code) == ("finish", 0)
+
+
 def test_wandb_offline_needs_neither_network_nor_key(command_line: CommandLine, tmp_path: Path) -> None:
     patch = f"""
 import os, socket
