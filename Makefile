@@ -10,6 +10,10 @@ TABLE ?= table4
 PARTS ?=
 PYTHON ?= python3
 
+# A misspelt variable would be ignored.
+UNKNOWN := $(filter-out BUDGET DEVICE SEEDS ROWS JOBS RESULTS ARGS TABLE PARTS PYTHON,$(foreach one,$(.VARIABLES),$(if $(filter command,$(origin $(one))),$(one))))
+$(if $(UNKNOWN),$(error there is no variable $(UNKNOWN): see make help))
+
 BIN := .venv/bin
 REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' --results '$(RESULTS)' $(ARGS)
 INSTALLED := .venv/.installed

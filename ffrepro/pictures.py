@@ -1,10 +1,13 @@
 """What the report draws of a run, made small enough to keep beside its record."""
 
+from io import BytesIO
+
 import numpy as np
 
 from ffrepro.connections import Connections
 
 FIELDS = 64  # of a layer, its first units
+MOST_BYTES = 200_000  # of a run's pictures, compressed
 _HISTOGRAM_BINS = 60
 # Goodness over threshold: most of what happens lies below a few times the threshold.
 _HISTOGRAM_RANGE = (0.0, 6.0)
@@ -40,6 +43,18 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         else:
             kept[name] = values
     return kept
+
+
+def compressed(arrays: dict[str, np.ndarray]) -> bytes:
+    """An array file of at most `MOST_BYTES`, where need be of the first fields and images alone."""
+    while True:
+        file = BytesIO()
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        several = [name for name, one in arrays.items() if name.endswith(("fields", "images")) and len(one) > 1]
+        if file.tell() <= MOST_BYTES or not several:
+            return file.getvalue()
+        largest = max(several, key=lambda name: arrays[name].nbytes)
+        arrays = arrays | {largest: arrays[largest][: len(arrays[largest]) // 2]}
 
 
 def field_grid(fields: np.ndarray) -> np.ndarray:

@@ -55,7 +55,9 @@ def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
             stopped.set()  # at once, before another begins
         elif code:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            console.print(f"{name} {how}.")
+            # The kernel's way to say that there is no memory left.
+            why = " (for want of memory? See JOBS and algorithm.batch_size)" if code == -signal.SIGKILL else ""
+            console.print(f"{name} {how}{why}.")
         return code
 
     pool = ThreadPoolExecutor(jobs)

@@ -20,6 +20,7 @@ from ffrepro.config import GROUPS, scaled_epochs
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.paths import IN_CHECKOUT, ROOT
+from ffrepro.pictures import compressed
 
 SCHEMA = 1
 # What may differ from a preset without the run becoming another experiment than its row. `budget` chooses one;
@@ -151,7 +152,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 def write_pictures(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Keep what the report draws beside a record: a compressed array file."""
     with written_atomically(path) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.write(compressed(arrays))
 
 
 def _cpu_name() -> str:

@@ -81,10 +81,10 @@ def _runs(chosen_table: Table, rows: list[Row], seeds: list[int], budget: str) -
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")] if text else []
-    except ValueError as error:
-        raise UserError(f"SEEDS is {text!r}: expected whole numbers with commas between, as in 0,1,2.") from error
+    seeds = text.split(",") if text else []
+    if not all(seed.strip().isdecimal() for seed in seeds):
+        raise UserError(f"SEEDS is {text!r}: expected whole numbers with commas between, as in 0,1,2.")
+    return [int(seed) for seed in seeds]
 
 
 def _announce(

@@ -1,10 +1,12 @@
 """What the report draws, by hand numbers."""
 
+from io import BytesIO
+
 import numpy as np
 import torch
 
 from ffrepro.connections import Connections
-from ffrepro.pictures import field_grid, fields, packed
+from ffrepro.pictures import compressed, field_grid, fields, packed
 from ffrepro.weights import Dense
 
 
@@ -45,6 +47,25 @@ def test_images_become_bytes_from_black_to_white() -> None:
     assert packed({"hybrid_images": images})["hybrid_images"].tolist() == [[[0, 255], [128, 26]]]
     colour = np.array([[[[0.0, 1.0, 0.5], [0.1, 0.0, 0.0]]]])
     assert packed({"hybrid_images": colour})["hybrid_images"].tolist() == [[[[0, 255, 128], [26, 0, 0]]]]
+
+
+def test_a_runs_pictures_take_200_kb_at_most() -> None:
+    draws = np.random.default_rng(0)
+    largest = {
+        "first_layer_fields": draws.integers(0, 256, (64, 32, 32, 3), np.uint8),
+        "hybrid_images": draws.integers(0, 256, (36, 32, 32, 3), np.uint8),
+        "goodness_right": np.arange(122).reshape(2, 61),
+    }
+    file = compressed(largest)
+    assert 150_000 < len(file) <= 200_000
+    kept = np.load(BytesIO(file))
+    assert sorted(kept) == sorted(largest)
+    for name, values in largest.items():
+        np.testing.assert_array_equal(kept[name], values[: len(kept[name])])
+    assert len(kept["first_layer_fields"]) == 32  # the larger of the two, halved
+    assert len(kept["hybrid_images"]) == 36 // 2 or len(kept["hybrid_images"]) == 36
+    small = {"first_layer_fields": largest["first_layer_fields"][:4]}
+    assert len(np.load(BytesIO(compressed(small)))["first_layer_fields"]) == 4
 
 
 def test_goodness_is_counted_in_bins_of_a_tenth_with_the_rest_in_the_last() -> None:

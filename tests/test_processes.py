@@ -63,6 +63,6 @@ def test_how_a_run_ended_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         "failed",
     ]
     said = capsys.readouterr().out
-    assert "killed was killed by SIGKILL." in said
+    assert "killed was killed by SIGKILL (for want of memory? See JOBS and algorithm.batch_size)." in said
     assert "failed ended with exit code 3." in said
     assert "done" not in said

@@ -1,5 +1,6 @@
 """The command for a whole table, and the estimate it prints."""
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from ffrepro import estimate, processes, reproduce, table
 from ffrepro.architecture.vanilla_resnet import VanillaResnet
 from ffrepro.estimate import Speed
 from ffrepro.kernel_shaping.activations import Relu
-from ffrepro.paths import CONF
+from ffrepro.paths import CONF, ROOT
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--rows", "ff_superviced"], "Did you mean ff_supervised?"),
         (["table1", "--budget", "papr"], "BUDGET is 'papr'"),
         (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
+        (["table1", "--seeds=0,-1"], "SEEDS is '0,-1'"),
         (["tabel1"], "there is no table 'tabel1': expected one of table1"),
         (["table1", "--device", "gpu"], "device is 'gpu'"),
         (["table1", "precision=bf17"], "precision is 'bf17'"),
@@ -51,6 +53,20 @@ def test_a_mistake_is_told_in_one_line(
     assert complaint in said
     assert said.count("\n") == 1
     assert not commands
+
+
+def test_make_refuses_a_variable_that_it_does_not_have() -> None:
+    def make(*variables: str) -> "subprocess.CompletedProcess[str]":
+        command = ["make", "--dry-run", "report", *variables]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    misspelt = make("ROW=bp", "SEEDS=1")
+    assert misspelt.returncode == 2
+    assert "there is no variable ROW: see make help" in misspelt.stderr
+    assert "report.py" not in misspelt.stdout
+    known = make("RESULTS=my-results", "ARGS=seed=1 rerun=true", "PYTHON=python3")
+    assert known.returncode == 0
+    assert "report.py --results 'my-results'" in known.stdout
 
 
 def test_auto_is_quick_with_one_seed_where_there_is_no_gpu(

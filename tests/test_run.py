@@ -1,8 +1,8 @@
 """Whole runs through the command line: from a config to a record, cut, resumed, refused."""
 
 import json
-import os
 import math
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import fields
@@ -854,8 +854,8 @@ def test_where_there_is_no_slurm_that_is_one_line(python: Callable[..., Any], tm
     finished = python("-m", "ffrepro", "-m", "sweep=slurm", *SMALL, f"results_dir={tmp_path}", cwd=tmp_path)
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1] == (
-        "ffrepro: sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a machine "
-        "of the cluster, or choose sweep=joblib."
+        "ffrepro: sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a "
+        "machine of the cluster, or choose sweep=joblib."
     )
     assert "Traceback" not in finished.stderr
 
