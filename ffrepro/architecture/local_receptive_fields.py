@@ -23,7 +23,7 @@ _BAND_CHANNELS = 64
 
 
 class LocalReceptiveFields:
-    """Hidden layers on square grids. W ~ N(0, `init_gain` / fan_in), biases 0.
+    """Hidden layers on square grids. W ~ N(0, `init_gain` / fan_in) of each source, as in `Mlp`; biases 0.
 
     Args:
         layers: of each (grid, stride, field, channels): locations in a row, the steps between them, the side of what
@@ -96,10 +96,9 @@ class LocalReceptiveFields:
                 seen.append((self._above(k), 1, field // 2))
             visible = [inside(source, field=field, stride=step, padding=edge) for source, step, edge in seen]
             last = top if top is not None and k + 1 == len(self.layers) else 0
-            fan_in = torch.stack([one.sum(1) for one in visible]).sum(0) + last
-            scale = (self.init_gain / fan_in.double()).sqrt().float().view(-1, 1, 1)
             sources: list[Dense | LocalFields] = []
             for (source, step, edge), one in zip(seen, visible, strict=True):
+                scale = (self.init_gain / one.sum(1).double()).sqrt().float().view(-1, 1, 1)
                 weight = torch.randn(*one.shape, channels, generator=generator, dtype=torch.float32) * scale
                 sources.append(
                     LocalFields(
@@ -114,7 +113,7 @@ class LocalReceptiveFields:
                 )
             if last:
                 label = torch.randn(last, grid * grid, channels, generator=generator, dtype=torch.float32)
-                label *= scale.view(1, -1, 1)
+                label *= (self.init_gain / last) ** 0.5
                 sources.append(Dense(label.view(last, -1).to(device, state), products))
             built.append(Connections(*sources))
         return built

@@ -15,7 +15,8 @@ from ffrepro.weights import Dense
 class Mlp:
     """Hidden layers of `widths` units. W ~ N(0, `init_gain` / fan_in), biases 0.
 
-    The released code's `init_gain` is 1. Its fan_in is the number of units *below*.
+    The released code's `init_gain` is 1. Its fan_in is the number of units *below*. Where units see two sources, each
+    matrix has its own: counted together, the ten units of a label would hardly be heard beside thousands below.
     """
 
     shares_weights: ClassVar[bool] = False
@@ -48,7 +49,9 @@ class Mlp:
         built = []
         for (below, width), units_above in zip(self.shapes(input_shape), above, strict=True):
             sources = [below] if units_above is None else [below, units_above]
-            scale = (self.init_gain / sum(sources)) ** 0.5
-            weights = [torch.randn(n, width, generator=generator, dtype=torch.float32).mul_(scale) for n in sources]
+            weights = [
+                torch.randn(n, width, generator=generator, dtype=torch.float32).mul_((self.init_gain / n) ** 0.5)
+                for n in sources
+            ]
             built.append(Connections(*(Dense(weight.to(device, state), products) for weight in weights)))
         return built

@@ -199,12 +199,10 @@ def assert_drawn_by(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
 
 @pytest.mark.parametrize("top", [None, 60])
 def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top: int | None) -> None:
-    # With field² places everywhere a corner's would be 2/3 of that, and without those above 1.4 times as much.
+    # With field² places everywhere a corner's would be 2/3 of that, and counted with the label's units half of the label's.
     layers = build([(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top=top)
     seen = places_seen(4, 3)
     assert (seen[0], seen[1], seen[5]) == (4, 6, 9)
-    first_sees = [places * (30 + (50 if top else 0)) for places in seen]
-    second_sees = [places * 40 + (top or 0) for places in seen]
     inside = torch.zeros(16, 3, 3, dtype=torch.bool)
     for location in range(16):
         for y in range(3):
@@ -215,12 +213,12 @@ def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(t
         return inside.flatten(1).repeat_interleave(channels, dim=1)
 
     first, second = layers
-    assert_drawn_by(local(first).by_location(), first_sees, of(30))
-    assert_drawn_by(local(second).by_location(), second_sees, of(40))
+    assert_drawn_by(local(first).by_location(), [places * 30 for places in seen], of(30))
+    assert_drawn_by(local(second).by_location(), [places * 40 for places in seen], of(40))
     if top is not None:
-        assert_drawn_by(local(first, 1).by_location(), first_sees, of(50))
+        assert_drawn_by(local(first, 1).by_location(), [places * 50 for places in seen], of(50))
         label = second.sources[1].weight.view(top, 16, 50).transpose(0, 1)
-        assert_drawn_by(label, second_sees, torch.ones(16, top, dtype=torch.bool))
+        assert_drawn_by(label, [top] * 16, torch.ones(16, top, dtype=torch.bool))
 
 
 # Layers that see the one above them ----------------------------------------------------------------

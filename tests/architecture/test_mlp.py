@@ -77,12 +77,10 @@ def test_with_units_on_top_every_layer_sees_the_one_above_it() -> None:
     assert all(torch.equal(layer.bias, torch.zeros(layer.width)) for layer in layers)
 
 
-def test_with_units_on_top_weights_are_drawn_by_the_number_of_units_below_and_above() -> None:
+def test_with_units_on_top_weights_are_drawn_by_the_number_of_units_of_each_source() -> None:
     first, second = build([1000, 600], input_shape=(20, 20), top=300)
-    for weights in first.sources:
-        assert weights.weight.std().item() == pytest.approx((400 + 600) ** -0.5, rel=0.01)
-    for weights in second.sources:
-        assert weights.weight.std().item() == pytest.approx((1000 + 300) ** -0.5, rel=0.01)
+    for weights, n in zip([*first.sources, *second.sources], [400, 600, 1000, 300], strict=True):
+        assert weights.weight.std().item() == pytest.approx(n**-0.5, rel=0.01)
     below, above = second.sources
     assert not torch.equal(below.weight[:300], above.weight)  # each is drawn
 
