@@ -11,8 +11,9 @@ PARTS ?=
 PYTHON ?= python3
 
 # A misspelt variable would be ignored.
-UNKNOWN := $(filter-out BUDGET DEVICE SEEDS ROWS JOBS RESULTS ARGS TABLE PARTS PYTHON,$(foreach one,$(.VARIABLES),$(if $(filter command,$(origin $(one))),$(one))))
-$(if $(UNKNOWN),$(error there is no variable $(UNKNOWN): see make help))
+ifeq ($(MAKELEVEL),0)
+$(foreach one,$(filter-out BUDGET DEVICE SEEDS ROWS JOBS RESULTS ARGS TABLE PARTS PYTHON SHELL MAKE MAKEFLAGS,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(error there is no variable $(one): see make help)))
+endif
 
 BIN := .venv/bin
 REPRODUCE = $(BIN)/python scripts/reproduce.py $(table) --budget '$(BUDGET)' --seeds '$(SEEDS)' --rows '$(ROWS)' --device '$(DEVICE)' --jobs '$(JOBS)' --results '$(RESULTS)' $(ARGS)
@@ -52,7 +53,7 @@ report: $(INSTALLED)  ## write the report anew from the records
 	$(BIN)/python scripts/report.py --results '$(RESULTS)'
 
 readme: $(INSTALLED)  ## the same, and its summary into README.md
-	$(BIN)/python scripts/report.py --readme README.md
+	$(BIN)/python scripts/report.py --results '$(RESULTS)' --readme README.md
 
 test: $(INSTALLED)  ## the tests, under three minutes
 	$(BIN)/python -m pytest --numprocesses 2

@@ -46,7 +46,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
     except RuntimeError as error:
-        if "slurm" not in str(error):  # submitit's own word for a machine without Slurm
+        if not str(error).startswith('Could not detect "srun"'):  # submitit, on a machine without Slurm
             raise
         sys.exit(
             _complain(

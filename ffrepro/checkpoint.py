@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from ffrepro.errors import UserError
-from ffrepro.files import written_atomically
+from ffrepro.files import NO_LOCKS, written_atomically
 
 # Of what runs and algorithms keep; to be raised where that changes, so that no older state is gone on from.
-FORMAT = 5
+FORMAT = 6
 
 
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
@@ -69,7 +69,9 @@ def locked(path: Path) -> Iterator[bool]:
             raise UserError(
                 f"this run is already under way in another process (it holds {path}): wait for it, or stop it."
             ) from error
-        except OSError:
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
             held = False
         yield held
     finally:

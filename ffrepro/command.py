@@ -1,6 +1,7 @@
 """What the commands for a whole table have in common."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 
@@ -10,7 +11,10 @@ from omegaconf.errors import OmegaConfBaseException
 from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
+from ffrepro.paths import ROOT, from_root
 from ffrepro.suggest import explain
+
+_NO_WORDS = ("true", "false", "null", "nan", "inf")  # for Hydra
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -22,6 +26,23 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     made.add_argument("--results", default="results", help="folder for what is recorded, from the repository root")
     made.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
     return made
+
+
+def results_option(results: str, overrides: list[str]) -> list[str]:
+    """The folder `results` as an option of a run; nothing where it is the usual one.
+
+    Raises:
+        UserError: it is no folder for results, or `overrides` have another.
+    """
+    if any(text.startswith("results_dir=") for text in overrides):
+        raise UserError("results_dir is an option of one run: here it is RESULTS=my-results (or --results my-results).")
+    if not results.strip() or from_root(results) == ROOT:
+        raise UserError(f"RESULTS is {results!r}: expected a folder of its own, as in RESULTS=my-results.")
+    if results == "results":
+        return []
+    # Hydra reads a bare word, and takes numbers, commas and the like for what they look like.
+    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", results) and results.lower() not in _NO_WORDS
+    return [f"results_dir={results}" if plain else f"""results_dir='{results.replace("'", chr(92) + "'")}'"""]
 
 
 def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

@@ -1,14 +1,17 @@
 """Files that are either whole or not there."""
 
+import errno
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from ffrepro.errors import UserError
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without them
 
 
 @contextmanager
@@ -26,8 +29,7 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            with suppress(OSError):  # a file system without locks, where nothing left behind is removed either
-                fcntl.flock(file, fcntl.LOCK_EX)  # until it has its place, or the process is gone
+            _lock(file)  # until it has its place, or the process is gone
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,6 +44,15 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _lock(file: IO[Any]) -> None:
+    """Lock `file`, but on a file system without locks, where nothing left behind is removed either."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def _remove_if_left_behind(part: Path) -> None:

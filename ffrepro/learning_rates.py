@@ -75,7 +75,7 @@ def _choose(options: argparse.Namespace) -> int:
 
 def _try_rates(searches: list[Search], chosen_table: Table, options: argparse.Namespace, jobs: int) -> None:
     """Run trials, one of every search at a time, until all is found."""
-    shared = [f"results_dir={options.results}"] if options.results != "results" else []
+    shared = command.results_option(options.results, options.overrides)
     shared += [*shared_threads(jobs, options.overrides), *options.overrides]
 
     def look() -> dict[str, Search]:

@@ -46,7 +46,7 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def compressed(arrays: dict[str, np.ndarray]) -> bytes:
-    """An array file of at most `MOST_BYTES`, where need be of the first fields and images alone."""
+    """An array file of at most `MOST_BYTES`, where need be of the first fields and images alone, or one of each."""
     while True:
         file = BytesIO()
         np.savez_compressed(file, allow_pickle=False, **arrays)

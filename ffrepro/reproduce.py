@@ -1,6 +1,7 @@
 """Run the rows of a table, one process a run, and write the report."""
 
 import argparse
+import shlex
 
 import hydra
 import torch
@@ -45,12 +46,11 @@ def _reproduce(options: argparse.Namespace) -> int:
     # Only what differs from the defaults: the records keep this command.
     shared = [f"budget={budget}"] if budget != "paper" else []
     shared += [f"device={options.device}"] if options.device != "auto" else []
-    shared += [f"results_dir={options.results}"] if options.results != "results" else []
+    shared += command.results_option(options.results, options.overrides)
     jobs = side_by_side(options.jobs)
     shared += shared_threads(jobs, options.overrides)
     shared += options.overrides
-    _announce(chosen_table, runs, budget, device, shared=shared)
-    _announce_recorded(chosen_table, runs, budget, options)
+    _announce(chosen_table, runs, budget, device, options, shared=shared)
     commands = {
         f"{row.recorded_as} seed {seed}": run_command([f"experiment={row.experiment}", f"seed={seed}", *shared])
         for row, seed in runs
@@ -88,7 +88,13 @@ def _seeds(text: str) -> list[int]:
 
 
 def _announce(
-    chosen_table: Table, runs: list[tuple[Row, int]], budget: str, device: torch.device, *, shared: list[str]
+    chosen_table: Table,
+    runs: list[tuple[Row, int]],
+    budget: str,
+    device: torch.device,
+    options: argparse.Namespace,
+    *,
+    shared: list[str],
 ) -> None:
     """Say what is about to happen, how long it takes, and how to ask for something else."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -100,20 +106,18 @@ def _announce(
     other = "quick" if budget == "paper" else "paper"
     console.print(f"{chosen_table.title}: {len(rows)} rows ({', '.join(rows)})")
     console.print(f"Budget {budget}: {_EXPLAINED[budget]}. Seeds {', '.join(map(str, seeds))}; on {device.type}.")
-    console.print(f"About {duration(total)} in all; what is recorded already is not run again.")
-    console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}")
-
-
-def _announce_recorded(
-    chosen_table: Table, runs: list[tuple[Row, int]], budget: str, options: argparse.Namespace
-) -> None:
-    """Say how many of the rows' own runs there are already, and how to train them all the same."""
     folder = from_root(options.results) / "runs" / chosen_table.name
     paths = [folder / row.recorded_as / f"{budget}-seed{seed}.json" for row, seed in runs]
+    # With other options they are other runs, which the sweeps have.
     recorded = 0 if record.changed(options.overrides) else sum(path.exists() for path in paths)
-    if recorded:
+    console.print(f"About {duration(total)} in all, where nothing is recorded yet.")
+    if recorded and configs[0].rerun:
+        console.print(f"{recorded} of {len(runs)} runs have a record in {options.results}, which is replaced.")
+    elif recorded:
         console.print(
-            f"{recorded} of {len(runs)} runs have a record in {options.results}, and are run again only where their "
-            "options or data have changed: RESULTS=my-results keeps yours apart, ARGS=rerun=true replaces all."
+            f"{recorded} of {len(runs)} runs have a record in {options.results}, and are run again only where they "
+            "failed or their options or data have changed: another folder (RESULTS=my-results) keeps yours apart, "
+            "ARGS=rerun=true replaces all."
         )
-    console.print()
+    where = f" RESULTS={shlex.quote(options.results)}" if options.results != "results" else ""
+    console.print(f"For the other budget: make reproduce-{chosen_table.name} BUDGET={other}{where}\n")

@@ -1,5 +1,6 @@
 """The command for a whole table, and the estimate it prints."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import torch
 
 from ffrepro import estimate, processes, reproduce, table
 from ffrepro.architecture.vanilla_resnet import VanillaResnet
+from ffrepro.command import results_option
 from ffrepro.estimate import Speed
 from ffrepro.kernel_shaping.activations import Relu
 from ffrepro.paths import CONF, ROOT
@@ -41,6 +43,9 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--device", "gpu"], "device is 'gpu'"),
         (["table1", "precision=bf17"], "precision is 'bf17'"),
         (["table1", "--jobs", "0"], "JOBS is '0'"),
+        (["table1", "--results", ""], "RESULTS is ''"),
+        (["table1", "--results", "."], "RESULTS is '.'"),
+        (["table1", "results_dir=elsewhere"], "here it is RESULTS="),
         (["table1", "--jobs", "two"], "JOBS is 'two'"),
         (["table1", "--jobs", ""], "JOBS is ''"),
     ],
@@ -58,7 +63,8 @@ def test_a_mistake_is_told_in_one_line(
 def test_make_refuses_a_variable_that_it_does_not_have() -> None:
     def make(*variables: str) -> "subprocess.CompletedProcess[str]":
         command = ["make", "--dry-run", "report", *variables]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        outermost = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=outermost)
 
     misspelt = make("ROW=bp", "SEEDS=1")
     assert misspelt.returncode == 2
@@ -99,6 +105,21 @@ def test_what_is_recorded_is_counted_and_how_to_train_it_anew_is_said(
     # With another option they are other runs.
     assert "have a record" not in said("--seeds", "0,1", "schedule.epochs=3")
     assert "2 of 4 runs have a record" in said("--seeds", "0,1", "tracking=none")
+    anew = said("--seeds", "0,1", "rerun=true")
+    assert "2 of 4 runs have a record" in anew
+    assert "which is replaced" in anew
+    assert f"BUDGET=quick RESULTS={tmp_path}" in anew
+
+
+@pytest.mark.parametrize("folder", ["my-results", "2024", "true", "a, b=c (d)", "it's", "/tmp/x y"])
+def test_a_folder_for_results_reaches_the_runs_as_it_is(folder: str) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", results_option(folder, []))
+    assert config.results_dir == folder
+
+
+def test_the_usual_folder_needs_no_option() -> None:
+    assert results_option("results", ["tracking=none"]) == []
 
 
 def test_paper_takes_the_tables_seeds_and_seeds_come_outermost(commands: list[list[str]]) -> None:

@@ -851,7 +851,9 @@ def test_the_slurm_preset_hands_every_run_to_the_cluster(python: Callable[..., A
 
 
 def test_where_there_is_no_slurm_that_is_one_line(python: Callable[..., Any], tmp_path: Path) -> None:
-    finished = python("-m", "ffrepro", "-m", "sweep=slurm", *SMALL, f"results_dir={tmp_path}", cwd=tmp_path)
+    nothing = {"PATH": str(tmp_path / "no commands")}
+    options = [*SMALL, f"results_dir={tmp_path}"]
+    finished = python("-m", "ffrepro", "-m", "sweep=slurm", *options, cwd=tmp_path, environment=nothing)
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1] == (
         "ffrepro: sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a "

@@ -12,6 +12,7 @@ from ffrepro.report.grids import Grid, Line
 from ffrepro.report.groups import Group, Summary
 from ffrepro.table import Claim
 
+_NONE = 1e-9  # a spread in points that comes of rounding alone
 Finding = Literal["holds", "does not hold", "undecided", "no claim", "incomplete"]
 
 
@@ -45,7 +46,7 @@ def margin_of_difference(first: Summary, second: Summary) -> float | None:
     Source: B. L. Welch, The generalization of "Student's" problem when several different population variances are
     involved, Biometrika 34, 1947.
     """
-    if first.std is None or second.std is None or first.std == second.std == 0:
+    if first.std is None or second.std is None or max(first.std, second.std) < _NONE:
         return None
     one, other = first.std**2 / first.n, second.std**2 / second.n
     freedom = (one + other) ** 2 / (one**2 / (first.n - 1) + other**2 / (second.n - 1))
@@ -154,7 +155,7 @@ def _of_rows(claim: Claim, first: RowResult, second: RowResult) -> str:
     if first.mean is None:
         return "holds: it diverged"
     finding, margin = found_in_points(claim, first.mean, second.mean), _margin(first, second)
-    is_settled = margin is not None and settled(claim, first.mean - second.mean, margin)
+    is_settled = not first.diverged_seeds and margin is not None and settled(claim, first.mean - second.mean, margin)
     return finding if is_settled else f"{finding}, not settled"
 
 

@@ -199,7 +199,7 @@ def assert_drawn_by(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
 
 @pytest.mark.parametrize("top", [None, 60])
 def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top: int | None) -> None:
-    # With field² places everywhere a corner's would be 2/3 of that, and counted with the label's units half of the label's.
+    # With field² places everywhere a corner's would be 2/3 of that; counted together with what is below a label's half.
     layers = build([(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top=top)
     seen = places_seen(4, 3)
     assert (seen[0], seen[1], seen[5]) == (4, 6, 9)

@@ -96,6 +96,7 @@ def test_the_interval_of_a_difference_is_welchs(errors: tuple[tuple[float, ...],
 def test_a_difference_without_spread_has_no_interval() -> None:
     assert margin_of_difference(summary(25.0), summary(24.0, 24.5)) is None
     assert margin_of_difference(summary(25.0, 25.0), summary(24.0, 24.0)) is None
+    assert margin_of_difference(Summary(3, 31.1, 4e-15), Summary(3, 30.2, 0.0)) is None  # as rounding leaves them
 
 
 def test_a_claim_is_settled_where_the_interval_lies_on_one_side() -> None:
@@ -179,6 +180,12 @@ def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -
     assert finding(claim, deep[0], made_record("deep", 1, 90.0), *shallow) == "holds, not settled"
     assert finding(claim, made_record("deep", 1, 90.0), *shallow) == "incomplete"
     assert finding(claim, *half, deep[0]) == "not measured"
+    # What is left of the seeds settles nothing.
+    wanted = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1, 2]) for name in ("deep", "shallow")]
+    rows[:] = wanted
+    shallow = [made_record("shallow", seed, error) for seed, error in enumerate((29.9, 30.0, 30.1))]
+    left = [deep[0], made_record("deep", 1, 31.0), made_record("deep", 2, 31.1)]
+    assert finding(claim, *left, *shallow) == "does not hold, not settled"
 
 
 def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,6 +109,19 @@ def test_links_of_the_markdown_twin_lead_somewhere(results: Path) -> None:
 
     assert links.targets
     assert all((results / unquote(target)).is_file() for target in links.targets)
+
+
+@pytest.mark.parametrize("name", ["README.md", "results/README.md"])
+def test_what_the_committed_summaries_point_to_is_there(name: str) -> None:
+    links = _Links()
+    text = (ROOT / name).read_text()
+    links.feed(text)
+    targets = [*links.targets, *re.findall(r"\]\(([^)#\s]+)\)", text)]
+    missing = [
+        one for one in targets if not urlsplit(one).scheme and not ((ROOT / name).parent / unquote(one)).exists()
+    ]
+    assert targets
+    assert not missing, "make readme brings the summaries up to date"
 
 
 def test_what_is_less_than_a_reproduction_is_conspicuous(results: Path) -> None:
