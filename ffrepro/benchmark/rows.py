@@ -18,8 +18,8 @@ from ffrepro.layers import significant
 from ffrepro.record import peak_memory_bytes
 
 _WARM_UP, _WARM_UP_EPOCHS = 5_000, 4  # examples
-# The comparison of precisions: seeds, images and epochs.
-_SEEDS, _COMPARED, _EPOCHS = (0, 1, 2), 20_000, 10
+# The comparison of precisions: seeds, images, hidden layers and epochs.
+_SEEDS, _COMPARED, _WIDTHS, _EPOCHS = (0, 1, 2), 20_000, (500, 500), 10
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def precisions(device: torch.device, _: str) -> tuple[str, dict[str, Any]]:
     if not fast_bf16(device):
         return "bf16 is emulated on this processor: its errors were not compared with those of fp32.", {}
     dataset = loaded(_LARGEST.experiment, device).reduced(_COMPARED, None)
-    small = ("architecture.widths=[500,500]", f"schedule.epochs={_EPOCHS}")
+    small = (f"architecture.widths={list(_WIDTHS)}", f"schedule.epochs={_EPOCHS}")
     test_errors: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     for name, errors in test_errors.items():
         for seed in _SEEDS:
@@ -121,9 +121,10 @@ def precisions(device: torch.device, _: str) -> tuple[str, dict[str, Any]]:
     said = ", ".join(
         f"{name} {statistics.mean(errors):.2f} ± {statistics.stdev(errors):.2f}" for name, errors in test_errors.items()
     )
+    net = "-".join(str(width) for width in (784, *_WIDTHS))
     return (
-        f"Test error in %, 784-500-500, {_COMPARED:,} images, {_EPOCHS} epochs, {len(_SEEDS)} seeds: {said}.",
-        {"test_errors": test_errors},
+        f"Test error in %, {net}, {_COMPARED:,} images, {_EPOCHS} epochs, {len(_SEEDS)} seeds: {said}.",
+        {"net": net, "images": _COMPARED, "epochs": _EPOCHS, "seeds": list(_SEEDS), "test_errors": test_errors},
     )
 
 
