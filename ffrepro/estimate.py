@@ -13,7 +13,7 @@ from ffrepro.architecture import Architecture
 from ffrepro.config import budgeted_epochs, build
 from ffrepro.dataset import Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
-from ffrepro.optimizer.momentum import momentum_step
+from ffrepro.weights import Dense
 
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
 _OVERHEAD, _START_S = 1.25, 8.0
@@ -30,16 +30,27 @@ class Speed:
 
 
 def measure(device_name: str, precision: str) -> Speed:
-    """Time one layer's product and update for about a third of a second."""
+    """Time the products and updates of some layers for about a third of a second.
+
+    They take turns, as in a net: a layer alone would stay in the processor's cache and be much faster.
+    """
     device = choose_device(device_name)
     dtype = PRECISIONS[choose_precision(precision, device)]
-    rows, width = 200, 2000
-    below, weight = torch.ones(rows, width, device=device, dtype=dtype), torch.ones(width, width, device=device)
-    rounded, velocity = weight.to(dtype), torch.zeros_like(weight)
-    product_s = _seconds(lambda: below @ rounded, device)
-    update_s = _seconds(lambda: momentum_step(weight, velocity, 0.01, 0.1), device)
+    rows, width, n_layers = 100, 2000, 4
+    below = torch.ones(rows, width, device=device)
+    layers = [Dense(torch.ones(width, width, device=device), dtype) for _ in range(n_layers)]
+
+    def forward() -> None:
+        for layer in layers:
+            layer.product(below, below)
+
+    def update() -> None:
+        for layer in layers:
+            layer.learn(below[:1], below[:1], share=0.1, momentum=0.9, rate=0.01, weight_cost=0.001)
+
+    weights = n_layers * width * width
     shortest = _GPU_STEP_S if device.type == "cuda" else 0.0
-    return Speed(2 * rows * width * width / product_s, width * width / update_s, shortest)
+    return Speed(2 * rows * weights / _seconds(forward, device), weights / _seconds(update, device), shortest)
 
 
 def seconds(config: DictConfig, speed: Speed) -> float:
@@ -56,8 +67,7 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     weights = sum(math.prod(shape[1:] if architecture.shares_weights else shape) for shape in shapes)
     epochs = budgeted_epochs(config)
     batch: int = config.algorithm.get("batch_size", trained)  # what is counted is counted at once
-    # Twice an update's time: the velocity's own update reads and writes as much again.
-    step = algorithm.training_passes * 2 * products * batch / speed.products + 2 * weights / speed.updates
+    step = algorithm.training_passes * 2 * products * batch / speed.products + weights / speed.updates
     training: float = epochs * (trained // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
     testing: float = algorithm.test_passes * 2 * products * tested / speed.products
     return training + testing + _START_S

@@ -5,6 +5,7 @@ are enough here, and autograd is not used.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,9 +50,8 @@ class Pass(NamedTuple):
     """A layer on some data.
 
     Args:
-        activities: (R, width).
-        given: by each of its sources, (R, n); or (R / k, n) by one that gave the same k times, all rows each time: the
-            very same tensor in two passes is multiplied once for both.
+        activities: (B, width).
+        given: by each of its sources, (B, n). The very same tensor in several passes is multiplied once for all.
     """
 
     activities: Tensor
@@ -92,12 +92,13 @@ class HiddenLayer:
         return self.connections(below)
 
     def learn(
-        self, positive: Pass | None, negative: Pass | None, *, rate: float, threshold_rate: float = 0.0
+        self, positive: Sequence[Pass], negative: Sequence[Pass], *, rate: float, threshold_rate: float = 0.0
     ) -> Tensor:
         """Raise the goodness of positive data above the threshold, lower that of negative data below it.
 
         Args:
-            positive: the layer on positive data; None where the update is of negative data alone.
+            positive: passes of the layer on positive data, in a recurrent net one an iteration; none where the update
+                is of negative data alone.
             negative: the other way round.
             rate: the learning rate, on half of the goodness's derivative.
             threshold_rate: of the threshold, which then follows the data; 0 keeps it.
@@ -108,43 +109,47 @@ class HiddenLayer:
         # Of each source the rows that it gave, and what each of them asks of the activities.
         given: list[list[Tensor]] = [[] for _ in self.connections.sources]
         asked: list[list[Tensor]] = [[] for _ in self.connections.sources]
-        bias_gradient, size = torch.zeros_like(self.running_mean), 0
+        times = Counter(id(source) for seen in (*positive, *negative) for source in seen.given)
+        in_common: dict[tuple[int, int], Tensor] = {}  # what is asked of a source by all passes that it gave to
+        bias_gradient = torch.zeros_like(self.running_mean)
         loss, surplus = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
-        for seen, sign in ((positive, 1), (negative, -1)):
-            if seen is not None:
-                size = len(seen.activities)
+        for passes, sign in ((positive, 1), (negative, -1)):
+            for seen in passes:
                 lacking = sign * (self.threshold - self.goodness(seen.activities))
                 taken_for_other = torch.sigmoid(lacking)  # 1 - p⁺, or p⁻
                 kept = significant(taken_for_other)
                 towards = self.goodness.half_gradient(seen.activities.index_select(0, kept))
                 delta = towards * (sign * taken_for_other[kept]).unsqueeze(1)
                 for k, source in enumerate(seen.given):
-                    if len(source) == size:
+                    if times[id(source)] == 1:
                         given[k].append(source.index_select(0, kept))
                         asked[k].append(delta)
-                    elif given[k] and given[k][0] is source:  # positive and negative data have it in common
-                        asked[k][0] += _summed(delta, kept, len(source))
                     else:
-                        given[k].append(source)
-                        asked[k].append(_summed(delta, kept, len(source)))
+                        if (k, id(source)) not in in_common:
+                            in_common[k, id(source)] = torch.zeros_like(seen.activities)
+                            given[k].append(source)
+                            asked[k].append(in_common[k, id(source)])
+                        _add_rows(in_common[k, id(source)], kept, delta)
                 bias_gradient += delta.sum(0)
-                loss = loss + softplus(lacking).mean()
-                surplus -= sign * taken_for_other.mean()
-        if positive is not None:
+                share = len(lacking) / _size(passes)
+                loss = loss + share * softplus(lacking).mean()
+                surplus -= sign * share * taken_for_other.mean()
+        if positive:
             # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
             # the same for every positive image: one row with the sum of their inputs stands for all.
-            self.running_mean.mul_(self.momentum).add_(positive.activities.mean(0), alpha=1 - self.momentum)
+            n_positive = _size(positive)
+            mean = torch.stack([seen.activities.sum(0) for seen in positive]).sum(0) / n_positive
+            self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-            n_positive = len(positive.activities)
-            for k, source in enumerate(positive.given):
-                given[k].append(source.sum(0, keepdim=True) * (n_positive // len(source)))
+            for k, rows in enumerate(given):
+                rows.append(torch.stack([seen.given[k].sum(0) for seen in positive]).sum(0, keepdim=True))
                 asked[k].append(peer.unsqueeze(0))
             bias_gradient.add_(peer, alpha=n_positive)
         self.connections.learn(
             [_joined(rows) for rows in given],
             [_joined(rows) for rows in asked],
             bias_gradient,
-            batch_size=size,
+            batch_size=_size(positive or negative),
             momentum=self.momentum,
             rate=rate,
             weight_cost=self.weight_cost,
@@ -166,11 +171,16 @@ class HiddenLayer:
         self.threshold.copy_(state["threshold"])
 
 
-def _summed(rows: Tensor, numbers: Tensor, n: int) -> Tensor:
-    """The sums (n, width) of those `rows` (R, width) whose `numbers` (R,), ascending, leave the same remainder by n."""
-    if rows.is_cuda:  # where all rows are kept, and adding by index would not always give the same sums
-        return rows.view(-1, n, rows.shape[1]).sum(0)
-    return rows.new_zeros(n, rows.shape[1]).index_add_(0, numbers % n, rows)
+def _size(passes: Sequence[Pass]) -> int:
+    return sum(len(seen.activities) for seen in passes)
+
+
+def _add_rows(total: Tensor, numbers: Tensor, rows: Tensor) -> None:
+    """Add `rows` (R, width) to those of `total` (B, width) whose `numbers` (R,), ascending, they have."""
+    if total.is_cuda:  # where all rows are kept
+        total += rows
+    else:
+        total.index_add_(0, numbers, rows)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

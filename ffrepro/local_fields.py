@@ -93,10 +93,12 @@ class LocalFields(Learning):
         return driven.transpose(0, 1).reshape(len(source), self.width).to(onto.dtype).add_(onto)
 
     def product(self, source: Tensor, onto: Tensor) -> Tensor:
-        parts = torch.split(source, self._at_once(len(source)))
-        ontos = [onto] * len(parts) if onto.dim() == 1 else torch.split(onto, len(parts[0]))
-        driven = [self.drive(part, self.rounded, beside) for part, beside in zip(parts, ontos, strict=True)]
-        return driven[0] if len(driven) == 1 else torch.cat(driven)
+        driven = onto.new_empty(len(source), self.width)
+        at_once = self._at_once(len(source))
+        for part, place in zip(torch.split(source, at_once), torch.split(driven, at_once), strict=True):
+            blocks = torch.bmm(_stacked(self.windows(part.to(self.rounded.dtype))), self.rounded)
+            place.view(len(part), len(blocks), -1).copy_(blocks.transpose(0, 1))
+        return driven.add_(onto)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
         asked = delta.view(len(delta), len(self.weight), self.weight.shape[2]).transpose(0, 1)

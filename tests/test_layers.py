@@ -132,7 +132,7 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step in range(4):
         (yp, (xp,)), (yn, (xn,)) = given(layer, 10 + step), given(layer, 20 + step)
-        loss = layer.learn(Pass(yp, (xp,)), Pass(yn, (xn,)), rate=0.3)
+        loss = layer.learn([Pass(yp, (xp,))], [Pass(yn, (xn,))], rate=0.3)
         xp, xn = xp.numpy(), xn.numpy()
         yp, yn = np.maximum(0, xp @ W + b), np.maximum(0, xn @ W + b)
         pp, pn = (1 / (1 + np.exp(-((y**2).sum(1) - 8.0))) for y in (yp, yn))
@@ -158,7 +158,7 @@ def test_a_hidden_layer_learns_from_positive_and_negative_data_in_turn_by_the_fo
     for step, sign in enumerate((1, -1, -1, 1, -1)):
         activities, (x,) = given(layer, 10 + step)
         seen = Pass(activities[: 9 - step], (x[: 9 - step],))  # of another size each
-        loss = layer.learn(seen, None, rate=0.3) if sign > 0 else layer.learn(None, seen, rate=0.3)
+        loss = layer.learn([seen], [], rate=0.3) if sign > 0 else layer.learn([], [seen], rate=0.3)
         x = seen.given[0].numpy()
         y = np.maximum(0, x @ W + b)
         p = 1 / (1 + np.exp(-((y**2).sum(1) - 8.0)))
@@ -190,6 +190,7 @@ def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str
         rest: dict[str, Any] = {"threshold": 1.0, "momentum": 0.9, "weight_cost": 0.02, "peer_normalization": 0.03}
         layers.append(HiddenLayer(Connections(*sources), SumOfSquares(), **rest))
     repeating, whole = layers
+    losses: list[float] = []
     for step in range(3):
         # Four times three data: what comes from below differs, the other three are the same each time.
         sides = []
@@ -201,11 +202,15 @@ def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str
             activities = whole.connections(below, same.repeat(4, 1))
             kept = len(significant(torch.sigmoid(whole.threshold - whole.goodness(activities))))
             assert kept == 12 if gain == 1.0 else 0 < kept < 12
-            sides.append((Pass(activities, (below, same)), Pass(activities, (below, same.repeat(4, 1)))))
+            parts = zip(activities.split(3), below.split(3), strict=True)
+            sides.append(([Pass(y, (x, same)) for y, x in parts], [Pass(activities, (below, same.repeat(4, 1)))]))
         kinds = [kind if turn in ("both", "both alike", kind) else None for kind in ("positive", "negative")]
         for layer, k in ((repeating, 0), (whole, 1)):
-            seen = (side[k] if kind else None for side, kind in zip(sides, kinds, strict=True))
-            layer.learn(*seen, rate=0.3)
+            seen = (side[k] if kind else [] for side, kind in zip(sides, kinds, strict=True))
+            losses.append(layer.learn(*seen, rate=0.3, threshold_rate=0.1).item())
+        assert losses[-1] == pytest.approx(losses[-2], rel=1e-12)
+        assert repeating.threshold.item() == pytest.approx(whole.threshold.item(), rel=1e-12)
+        torch.testing.assert_close(repeating.running_mean, whole.running_mean, rtol=0, atol=1e-12)
         for mine, other in zip(repeating.connections.sources, whole.connections.sources, strict=True):
             torch.testing.assert_close(mine.weight, other.weight, rtol=0, atol=1e-12)
         torch.testing.assert_close(repeating.connections.bias, whole.connections.bias, rtol=0, atol=1e-12)
@@ -221,7 +226,7 @@ def test_weights_learn_from_multiples_of_32_rows(size: int, monkeypatch: pytest.
     monkeypatch.setattr(Dense, "learn", spy)
     layer = hidden()
     below = normalize(random(size, 12))
-    layer.learn(Pass(layer(below), (below,)), Pass(layer(below), (below,)), rate=0.3)
+    layer.learn([Pass(layer(below), (below,))], [Pass(layer(below), (below.clone(),))], rate=0.3)
     rows = {1: 32, 20: 64, 40: 96}[size]  # both kinds of data, and one for peer normalization
     assert seen == [(rows, rows)]
 
@@ -232,8 +237,8 @@ def test_peer_normalization_acts_on_positive_data_alone() -> None:
         for sign in (1, -1):
             layer = hidden()
             layer.peer_normalization = peer
-            seen = given(layer, 1)
-            layer.learn(*((seen, None) if sign > 0 else (None, seen)), rate=0.3)
+            seen = [given(layer, 1)]
+            layer.learn(*((seen, []) if sign > 0 else ([], seen)), rate=0.3)
             changes[peer, sign] = layer.connections.sources[0].weight.clone()
             assert torch.equal(layer.running_mean, hidden().running_mean) == (sign < 0)
     assert torch.equal(changes[0.0, -1], changes[0.5, -1])
@@ -245,8 +250,8 @@ def test_one_kind_of_data_moves_the_threshold_its_own_way() -> None:
         layer = hidden(threshold=0.7)
         start = layer.threshold.item()
         share = (1 - np.exp(-half_log_loss(layer, seed, sign))).mean()  # missed, or fooled by
-        seen = given(layer, seed)
-        layer.learn(*((seen, None) if sign > 0 else (None, seen)), rate=0.3, threshold_rate=0.25)
+        seen = [given(layer, seed)]
+        layer.learn(*((seen, []) if sign > 0 else ([], seen)), rate=0.3, threshold_rate=0.25)
         assert layer.threshold.item() - start == pytest.approx(-sign * 0.25 * share, rel=1e-9)
 
 
@@ -259,7 +264,7 @@ def test_learning_lowers_the_loss_of_both_kinds_of_data(goodness: Goodness) -> N
     layer = hidden(goodness)
     layer.peer_normalization = layer.weight_cost = 0.0
     before = [half_log_loss(layer, 1, 1.0).mean(), half_log_loss(layer, 2, -1.0).mean()]
-    losses = [layer.learn(given(layer, 1), given(layer, 2), rate=0.3).item() for _ in range(40)]
+    losses = [layer.learn([given(layer, 1)], [given(layer, 2)], rate=0.3).item() for _ in range(40)]
     assert losses[0] == pytest.approx(sum(before), rel=1e-10)
     assert losses[-1] < 0.9 * losses[0]
     assert losses[-1] < losses[20] < losses[0]
@@ -270,14 +275,14 @@ def test_the_threshold_rises_by_the_share_that_fools_it_less_the_share_that_miss
     start = layer.threshold.item()
     missed = 1 - np.exp(-half_log_loss(layer, 1, 1.0))
     fooled = 1 - np.exp(-half_log_loss(layer, 2, -1.0))
-    layer.learn(given(layer, 1), given(layer, 2), rate=0.3, threshold_rate=0.25)
+    layer.learn([given(layer, 1)], [given(layer, 2)], rate=0.3, threshold_rate=0.25)
     assert layer.threshold.item() - start == pytest.approx(0.25 * (fooled.mean() - missed.mean()), rel=1e-9)
     assert abs(layer.threshold.item() - start) > 1e-3
 
 
 def test_a_hidden_layer_goes_on_from_its_state_as_if_uncut() -> None:
     def step(layer: HiddenLayer, seed: int) -> None:
-        layer.learn(given(layer, seed), given(layer, seed + 1), rate=0.3, threshold_rate=0.1)
+        layer.learn([given(layer, seed)], [given(layer, seed + 1)], rate=0.3, threshold_rate=0.1)
 
     layer, resumed = hidden(), hidden(threshold=3.0)
     step(layer, 1)

@@ -196,7 +196,7 @@ def test_the_estimate_is_the_arithmetic_over_the_speed() -> None:
         config = hydra.compose("config", ["experiment=table1/bp"])
     weights = 784 * 1000 + 2 * 1000 * 1000
     # 600 minibatches, 20 epochs; three passes of two operations a weight and image; one test pass on 20,000 images.
-    step = 3 * 2 * weights * 100 / 1e11 + 2 * weights / 1e9
+    step = 3 * 2 * weights * 100 / 1e11 + weights / 1e9
     expected = 20 * 600 * step * 1.25 + 2 * weights * 20_000 / 1e11 + 8
     assert estimate.seconds(config, Speed(1e11, 1e9, 0.0)) == pytest.approx(expected)
 
@@ -230,6 +230,6 @@ def test_the_estimate_of_a_convolutional_net_counts_what_it_sees_and_shared_weig
     net(torch.zeros(1, 3, 64, 64))
     weights = [convolution.weight.numel() for convolution in convolutions]
     products = sum(n * number for n, number in zip(places, weights, strict=True))
-    training = (3 * 2 * products * 9469 / 1e11 + 2 * sum(weights) / 1e6) * 1.25
+    training = (3 * 2 * products * 9469 / 1e11 + sum(weights) / 1e6) * 1.25
     expected = training + 2 * products * (3925 + 9469) / 1e11 + 8
     assert estimate.seconds(config, Speed(1e11, 1e6, 0.0)) == pytest.approx(expected)

@@ -7,7 +7,7 @@ learns is what every Forward-Forward layer learns, at each iteration; the miniba
 for the supervised nets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -203,19 +203,11 @@ class FFRecurrent:
 
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
-        image, seen = normalize(images), []
-        for half in (slice(0, size), slice(size, 2 * size)):
-            inner = [torch.cat([x[k][half] for _, x in run]) for k in range(len(self.layers))]
-            levels = [image, *inner, label[half]]  # image and label are the same at every iteration
-            seen.append(
-                [
-                    Pass(torch.cat([y[k][half] for y, _ in run]), (levels[k], levels[k + 2]))
-                    for k in range(len(self.layers))
-                ]
-            )
+        image, first, second = normalize(images), slice(0, size), slice(size, 2 * size)
+        positive, negative = _passes(run, first, image, label[first]), _passes(run, second, image, label[second])
         losses = [
-            layer.learn(positive, negative, rate=gain * self.learning_rate)
-            for layer, positive, negative in zip(self.layers, *seen, strict=True)
+            layer.learn(good, bad, rate=gain * self.learning_rate)
+            for layer, good, bad in zip(self.layers, positive, negative, strict=True)
         ]
         errors = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
@@ -228,7 +220,8 @@ class FFRecurrent:
         Returns (iterations, n_layers, N, n_classes).
         """
         parts = []
-        for part in chunks(len(split), max(1, ROWS // self.n_classes)):
+        rows = ROWS // 2  # the old states are held beside the new ones
+        for part in chunks(len(split), max(1, rows // self.n_classes)):
             images = split.inputs[part]
             labels = normalize(torch.eye(self.n_classes, device=self.device, dtype=images.dtype))
             # Each image once with every label; the bottom-up pass is the same for all of them.
@@ -291,3 +284,18 @@ class FFRecurrent:
 
     def _kept(self) -> tuple[list[Stateful], list[torch.Generator]]:
         return [*self.layers, self.softmax], [self.generator, self.label_generator]
+
+
+def _passes(
+    run: Sequence[tuple[list[Tensor], list[Tensor]]], half: slice, image: Tensor, label: Tensor
+) -> list[list[Pass]]:
+    """Of each layer the passes of all iterations of a `run`, on a `half` of its data.
+
+    `image` and `label`, both normalised, are the same tensors in all of them.
+    """
+    passes: list[list[Pass]] = [[] for _ in run[0][0]]
+    for activities, inner in run:
+        levels = [image, *(states[half] for states in inner), label]
+        for k, found in enumerate(passes):
+            found.append(Pass(activities[k][half], (levels[k], levels[k + 2])))
+    return passes

@@ -154,8 +154,8 @@ class FFSequence:
         imagined, imagined_given = forward(self.layers, torch.cat([inputs[:, self.n_symbols :], predicted], dim=1))
         losses = [
             layer.learn(
-                Pass(activities[k], (given[k],)),
-                Pass(imagined[k], (imagined_given[k],)),
+                [Pass(activities[k], (given[k],))],
+                [Pass(imagined[k], (imagined_given[k],))],
                 rate=gain * self.learning_rate,
             )
             for k, layer in enumerate(self.layers)
@@ -193,8 +193,8 @@ class FFSequence:
             else:
                 activities, given = forward(self.layers, dreams[batch])
             for k, layer in enumerate(self.layers):
-                seen = Pass(activities[k], (given[k],))
-                positive, negative = (seen, None) if is_awake else (None, seen)
+                seen = [Pass(activities[k], (given[k],))]
+                positive, negative = (seen, []) if is_awake else ([], seen)
                 losses[is_awake].append(layer.learn(positive, negative, rate=gain * self.learning_rate))
         metrics = {"loss": sum(torch.stack(found).mean().item() for found in losses.values() if found)}
         if surprises:

@@ -170,8 +170,8 @@ class FFSupervised:
         )
         losses = [
             layer.learn(
-                Pass(positive[k], (positive_given[k],)),
-                Pass(negative[k], (negative_given[k],)),
+                [Pass(positive[k], (positive_given[k],))],
+                [Pass(negative[k], (negative_given[k],))],
                 rate=gain * self.learning_rate,
                 threshold_rate=gain * self.threshold_learning_rate,
             )

@@ -154,7 +154,7 @@ class FFUnsupervised:
         hybrids = hybrid_images(images, self.image_shape, self.blurs, self.mask_generator)
         activities, given = forward(self.layers, torch.cat([images, hybrids]))
         losses = [
-            layer.learn(Pass(y[:size], (x[:size],)), Pass(y[size:], (x[size:],)), rate=gain * self.learning_rate)
+            layer.learn([Pass(y[:size], (x[:size],))], [Pass(y[size:], (x[size:],))], rate=gain * self.learning_rate)
             for layer, y, x in zip(self.layers, activities, given, strict=False)
         ]
         read = [x[:size] for x in given[1:]]

@@ -237,10 +237,10 @@ def test_an_imagined_window_is_nine_real_characters_and_the_predicted_one(monkey
 
 
 def test_the_imagined_windows_alone_are_negative_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Pass | None, Pass | None]] = []
+    seen: list[tuple[list[Pass], list[Pass]]] = []
     learn = HiddenLayer.learn
 
-    def spy(layer: HiddenLayer, positive: Pass | None, negative: Pass | None, **rates: float) -> Tensor:
+    def spy(layer: HiddenLayer, positive: list[Pass], negative: list[Pass], **rates: float) -> Tensor:
         seen.append((positive, negative))
         return learn(layer, positive, negative, **rates)
 
@@ -256,8 +256,7 @@ def test_the_imagined_windows_alone_are_negative_data(monkeypatch: pytest.Monkey
     for sign, data in enumerate((windows, imagined)):
         activities, given = reference.forward(data.numpy())
         for k in range(3):
-            one = seen[k][sign]
-            assert one is not None
+            (one,) = seen[k][sign]
             np.testing.assert_allclose(one.activities, activities[k], rtol=0, atol=1e-12)
             np.testing.assert_allclose(one.given[0], given[k], rtol=0, atol=1e-12)
 
@@ -418,10 +417,10 @@ def test_phases_go_on_over_the_ends_of_epochs(
         seen.append(("", inputs))
         return forward(layers, inputs)
 
-    def learn(layer: HiddenLayer, positive: Pass | None, negative: Pass | None, *, rate: float) -> Tensor:
-        assert (positive is None) != (negative is None)
+    def learn(layer: HiddenLayer, positive: list[Pass], negative: list[Pass], *, rate: float) -> Tensor:
+        assert len(positive) + len(negative) == 1
         if layer is algorithm.layers[0]:
-            seen[-1] = ("s" if positive is None else "a", seen[-1][1])
+            seen[-1] = ("a" if positive else "s", seen[-1][1])
         return torch.zeros(())
 
     monkeypatch.setattr("ffrepro.algorithm.ff_sequence.forward", spy)
