@@ -84,6 +84,17 @@ def test_auto_precision_asks_the_processor(
     assert device.choose_precision("auto", CPU) == precision
 
 
+def test_numbers_too_small_for_full_speed_are_0_on_a_cpu() -> None:
+    small = torch.full((4,), 1e-30)
+    torch.set_flush_denormal(False)
+    try:
+        assert (small * 1e-10).count_nonzero() == 4
+        device.choose_device("cpu")
+        assert (small * 1e-10).count_nonzero() == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
