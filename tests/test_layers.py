@@ -216,6 +216,30 @@ def test_a_source_that_gives_the_same_again_and_again_counts_each_time(turn: str
         torch.testing.assert_close(repeating.connections.bias, whole.connections.bias, rtol=0, atol=1e-12)
 
 
+def test_keeping_all_examples_as_on_a_gpu_gives_the_same_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = hidden(), hidden()
+    kept: list[Tensor | None] = []
+    for layer, of_all in zip(layers, (False, True), strict=True):
+
+        def chosen(factors: Tensor, of_all: bool = of_all) -> Tensor | None:
+            kept.append(None if of_all else significant(factors))
+            return kept[-1]
+
+        monkeypatch.setattr("ffrepro.layers.significant", chosen)
+        for step in range(3):
+            (y, (x,)), (other, (below,)) = given(layer, step), given(layer, 10 + step)
+            # Three passes, two of them with a source in common, and data that are told apart.
+            layer.learn([Pass(y, (x,)), Pass(10 * y, (x,))], [Pass(other, (below,))], rate=0.3, threshold_rate=0.1)
+    assert min(len(rows) for rows in kept[:9]) < 9
+    assert kept[9:] == [None] * 9
+    some, every = layers
+    weights = [layer.connections.sources[0].weight for layer in layers]
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-12)
+    torch.testing.assert_close(some.connections.bias, every.connections.bias, rtol=0, atol=1e-12)
+    assert torch.equal(some.running_mean, every.running_mean)
+    assert torch.equal(some.threshold, every.threshold)
+
+
 @pytest.mark.parametrize("size", [1, 20, 40])
 def test_weights_learn_from_multiples_of_32_rows(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []

@@ -132,10 +132,10 @@ def _learned(work: Callable[[], object]) -> float:
     """The share of the data that hidden layers learn from while `work` is done."""
     seen, kept = [], []
 
-    def counted(factors: Tensor) -> Tensor:
+    def counted(factors: Tensor) -> Tensor | None:
         found = significant(factors)
         seen.append(len(factors))
-        kept.append(len(found))
+        kept.append(len(factors if found is None else found))
         return found
 
     layers.significant = counted
