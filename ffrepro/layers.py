@@ -106,11 +106,7 @@ class HiddenLayer:
         Returns:
             The loss before the update, -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
-        # Of each source the rows that it gave, and what each of them asks of the activities.
-        given: list[list[Tensor]] = [[] for _ in self.connections.sources]
-        asked: list[list[Tensor]] = [[] for _ in self.connections.sources]
-        times = Counter(id(source) for seen in (*positive, *negative) for source in seen.given)
-        in_common: dict[tuple[int, int], Tensor] = {}  # what is asked of a source by all passes that it gave to
+        factors = _Factors([*positive, *negative])
         bias_gradient = torch.zeros_like(self.running_mean)
         loss, surplus = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
         for passes, sign in ((positive, 1), (negative, -1)):
@@ -125,16 +121,7 @@ class HiddenLayer:
                 kept = significant(part)
                 towards = self.goodness.half_gradient(_rows(seen.activities, kept))
                 delta = towards * (sign * _rows(part, kept)).unsqueeze(1)
-                for k, source in enumerate(seen.given):
-                    if times[id(source)] == 1:
-                        given[k].append(_rows(source, kept))
-                        asked[k].append(delta)
-                    else:
-                        if (k, id(source)) not in in_common:
-                            in_common[k, id(source)] = torch.zeros_like(seen.activities)
-                            given[k].append(source)
-                            asked[k].append(in_common[k, id(source)])
-                        _add_rows(in_common[k, id(source)], kept, delta)
+                factors.add(seen, kept, delta)
                 bias_gradient += delta.sum(0)
         if positive:
             # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
@@ -143,13 +130,13 @@ class HiddenLayer:
             mean = torch.stack([seen.activities.sum(0) for seen in positive]).sum(0) / n_positive
             self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-            for k, rows in enumerate(given):
-                rows.append(torch.stack([seen.given[k].sum(0) for seen in positive]).sum(0, keepdim=True))
-                asked[k].append(peer.unsqueeze(0))
+            for k in range(len(self.connections.sources)):
+                inputs = torch.stack([seen.given[k].sum(0) for seen in positive]).sum(0, keepdim=True)
+                factors.append(k, inputs, peer.unsqueeze(0))
             bias_gradient.add_(peer, alpha=n_positive)
         self.connections.learn(
-            [_joined(rows) for rows in given],
-            [_joined(rows) for rows in asked],
+            [_joined(rows) for rows in factors.given],
+            [_joined(rows) for rows in factors.asked],
             bias_gradient,
             batch_size=_size(positive or negative),
             momentum=self.momentum,
@@ -181,12 +168,35 @@ def _rows(of: Tensor, kept: Tensor | None) -> Tensor:
     return of if kept is None else of.index_select(0, kept)
 
 
-def _add_rows(total: Tensor, kept: Tensor | None, rows: Tensor) -> None:
-    """Add `rows` (R, width) to those of `total` (B, width) that were `kept`."""
-    if kept is None:
-        total += rows
-    else:
-        total.index_add_(0, kept, rows)
+class _Factors:
+    """The factors of a layer's gradient: of each source the rows that it gave, and what each asks of the activities.
+
+    A tensor that is given in several of the `passes` stands there once, with the sum of what it asks.
+    """
+
+    def __init__(self, passes: Sequence[Pass]) -> None:
+        self.given: list[list[Tensor]] = [[] for _ in passes[0].given]
+        self.asked: list[list[Tensor]] = [[] for _ in passes[0].given]
+        self._times = Counter(id(source) for seen in passes for source in seen.given)
+        self._sums: dict[tuple[int, int], Tensor] = {}
+
+    def add(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
+        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`."""
+        for k, source in enumerate(seen.given):
+            if self._times[id(source)] == 1:
+                self.append(k, _rows(source, kept), delta)
+                continue
+            if (k, id(source)) not in self._sums:
+                self._sums[k, id(source)] = torch.zeros_like(seen.activities)
+                self.append(k, source, self._sums[k, id(source)])
+            if kept is None:
+                self._sums[k, id(source)] += delta
+            else:
+                self._sums[k, id(source)].index_add_(0, kept, delta)
+
+    def append(self, k: int, given: Tensor, asked: Tensor) -> None:
+        self.given[k].append(given)
+        self.asked[k].append(asked)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
