@@ -33,6 +33,7 @@ def choose_device(name: str) -> torch.device:
         torch.cuda.set_device(device)  # streams and graphs are opened on the current one
     if device.type == "cpu":
         # The velocities of silent units decay to numbers so small that a processor takes many times as long for them.
+        # Threads have it from the one that starts them: this comes before any parallel work.
         torch.set_flush_denormal(True)
     return device
 

@@ -35,11 +35,12 @@ def normalize(activities: Tensor) -> Tensor:
 
 
 def significant(factors: Tensor) -> Tensor | None:
-    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding; None of all.
+    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding; on a GPU
+    None, which stands for all.
 
     After the first epochs nine examples of ten are already told apart with a probability so near to 1 that
     their part of the gradient is smaller than a rounding error of the sum; leaving them out makes the step
-    several times cheaper. On a GPU, where the size of a step must not depend on its data, all are kept.
+    several times cheaper. On a GPU the size of a step must not depend on its data.
     """
     if factors.is_cuda:
         return None
@@ -100,7 +101,8 @@ class HiddenLayer:
             positive: passes of the layer on positive data, in a recurrent net one an iteration; none where the update
                 is of negative data alone.
             negative: the other way round.
-            rate: the learning rate, on half of the goodness's derivative.
+            rate: the learning rate, on half of the goodness's derivative, averaged over the data: as many positive as
+                negative, where there are both.
             threshold_rate: of the threshold, which then follows the data; 0 keeps it.
 
         Returns:
@@ -121,7 +123,7 @@ class HiddenLayer:
                 kept = significant(part)
                 towards = self.goodness.half_gradient(_rows(seen.activities, kept))
                 delta = towards * (sign * _rows(part, kept)).unsqueeze(1)
-                factors.add(seen, kept, delta)
+                factors.add_pass(seen, kept, delta)
                 bias_gradient += delta.sum(0)
         if positive:
             # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
@@ -132,7 +134,7 @@ class HiddenLayer:
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
             for k in range(len(self.connections.sources)):
                 inputs = torch.stack([seen.given[k].sum(0) for seen in positive]).sum(0, keepdim=True)
-                factors.append(k, inputs, peer.unsqueeze(0))
+                factors.add_rows(k, inputs, peer.unsqueeze(0))
             bias_gradient.add_(peer, alpha=n_positive)
         self.connections.learn(
             [_joined(rows) for rows in factors.given],
@@ -180,21 +182,22 @@ class _Factors:
         self._times = Counter(id(source) for seen in passes for source in seen.given)
         self._sums: dict[tuple[int, int], Tensor] = {}
 
-    def add(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
+    def add_pass(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
         """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`."""
         for k, source in enumerate(seen.given):
             if self._times[id(source)] == 1:
-                self.append(k, _rows(source, kept), delta)
+                self.add_rows(k, _rows(source, kept), delta)
                 continue
             if (k, id(source)) not in self._sums:
                 self._sums[k, id(source)] = torch.zeros_like(seen.activities)
-                self.append(k, source, self._sums[k, id(source)])
+                self.add_rows(k, source, self._sums[k, id(source)])
             if kept is None:
                 self._sums[k, id(source)] += delta
             else:
                 self._sums[k, id(source)].index_add_(0, kept, delta)
 
-    def append(self, k: int, given: Tensor, asked: Tensor) -> None:
+    def add_rows(self, k: int, given: Tensor, asked: Tensor) -> None:
+        """Of source `k`."""
         self.given[k].append(given)
         self.asked[k].append(asked)
 

@@ -97,7 +97,7 @@ class LocalFields(Learning):
         at_once = self._at_once(len(source))
         for part, place in zip(torch.split(source, at_once), torch.split(driven, at_once), strict=True):
             blocks = torch.bmm(_stacked(self.windows(part.to(self.rounded.dtype))), self.rounded)
-            place.view(len(part), len(blocks), -1).copy_(blocks.transpose(0, 1))
+            place.view(len(part), *blocks.shape[::2]).copy_(blocks.transpose(0, 1))
         return driven.add_(onto)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:

@@ -22,6 +22,7 @@ MakeDataset = Callable[..., Dataset]
 # The tests' tensors are small: a second thread only waits where other programs run too.
 torch.set_num_threads(1)
 threadpool_limits(1, user_api="blas")  # NumPy's
+torch.set_flush_denormal(True)  # as every run does, so that no test depends on which came before it
 
 
 def make_dataset(

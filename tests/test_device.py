@@ -92,7 +92,7 @@ def test_numbers_too_small_for_full_speed_are_0_on_a_cpu() -> None:
         device.choose_device("cpu")
         assert (small * 1e-10).count_nonzero() == 0
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(True)
 
 
 def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,8 +236,39 @@ def test_keeping_all_examples_as_on_a_gpu_gives_the_same_update(monkeypatch: pyt
     weights = [layer.connections.sources[0].weight for layer in layers]
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-12)
     torch.testing.assert_close(some.connections.bias, every.connections.bias, rtol=0, atol=1e-12)
-    assert torch.equal(some.running_mean, every.running_mean)
-    assert torch.equal(some.threshold, every.threshold)
+    torch.testing.assert_close(some.running_mean, every.running_mean, rtol=0, atol=1e-12)
+    torch.testing.assert_close(some.threshold, every.threshold, rtol=0, atol=1e-12)
+
+
+def test_passes_of_any_sizes_count_as_one_of_all_their_data() -> None:
+    parted, whole = hidden(), hidden()
+    for step in range(3):
+        sides = [given(whole, 10 + step), given(whole, 20 + step)]
+        passes = []
+        for (y, (x,)), sizes in zip(sides, ([5, 3, 1], [2, 7]), strict=True):
+            passes.append([Pass(a, (b,)) for a, b in zip(y.split(sizes), x.split(sizes), strict=True)])
+        losses = (
+            parted.learn(*passes, rate=0.3, threshold_rate=0.1),
+            whole.learn(*([side] for side in sides), rate=0.3, threshold_rate=0.1),
+        )
+        torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    ours, theirs = parted.connections, whole.connections
+    torch.testing.assert_close(ours.sources[0].weight, theirs.sources[0].weight, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ours.bias, theirs.bias, rtol=0, atol=1e-12)
+    torch.testing.assert_close(parted.running_mean, whole.running_mean, rtol=0, atol=1e-12)
+    torch.testing.assert_close(parted.threshold, whole.threshold, rtol=0, atol=1e-12)
+
+
+def test_a_tensor_that_is_given_in_several_passes_is_multiplied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    monkeypatch.setattr(Dense, "learn", lambda _, source, delta, **rest: rows.append(len(source)))
+    layer = hidden()
+    below = normalize(random(20, 12))
+    for passes in (5, 1):
+        layer.learn([Pass(layer(below), (below,))] * passes, [Pass(layer(below), (below,))] * passes, rate=0.3)
+    apart = [Pass(layer(below), (below.clone(),)) for _ in range(5)]
+    layer.learn(apart, [], rate=0.3)
+    assert rows == [32, 32, 128]  # 20 and one for peer normalization; 100 and one
 
 
 @pytest.mark.parametrize("size", [1, 20, 40])

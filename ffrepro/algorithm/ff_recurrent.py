@@ -206,8 +206,8 @@ class FFRecurrent:
         image, first, second = normalize(images), slice(0, size), slice(size, 2 * size)
         positive, negative = _passes(run, first, image, label[first]), _passes(run, second, image, label[second])
         losses = [
-            layer.learn(good, bad, rate=gain * self.learning_rate)
-            for layer, good, bad in zip(self.layers, positive, negative, strict=True)
+            layer.learn(right_label, wrong_label, rate=gain * self.learning_rate)
+            for layer, right_label, wrong_label in zip(self.layers, positive, negative, strict=True)
         ]
         errors = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
@@ -296,6 +296,6 @@ def _passes(
     passes: list[list[Pass]] = [[] for _ in run[0][0]]
     for activities, inner in run:
         levels = [image, *(states[half] for states in inner), label]
-        for k, found in enumerate(passes):
-            found.append(Pass(activities[k][half], (levels[k], levels[k + 2])))
+        for k, of_layer in enumerate(passes):
+            of_layer.append(Pass(activities[k][half], (levels[k], levels[k + 2])))
     return passes

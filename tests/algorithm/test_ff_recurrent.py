@@ -15,6 +15,7 @@ from ffrepro.algorithm.ff_recurrent import FFRecurrent
 from ffrepro.architecture import Architecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
+from ffrepro.connections import Connections
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
 from ffrepro.goodness import Goodness, MeanOfSquares, MinusSumOfActivities, MinusSumOfSquares, SumOfSquares
@@ -300,6 +301,18 @@ def test_the_closed_form_is_half_of_what_autograd_finds(
         np.testing.assert_allclose(change, expected, rtol=0, atol=1e-10)
         for part in np.split(expected, [len(below)]):
             assert np.abs(part).max() > 1e-6
+
+
+def test_image_and_labels_are_multiplied_once_for_all_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[list[int]] = []
+    monkeypatch.setattr(Connections, "learn", lambda _, given, asked, *more, **rest: rows.append(list(map(len, given))))
+    monkeypatch.setattr("ffrepro.layers._ROWS_STEP", 1)
+    monkeypatch.setattr("ffrepro.layers.significant", lambda factors: None)
+    algorithm = make()
+    algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
+    # Twenty images and one row for peer normalization; of states both halves at each iteration; of labels both kinds.
+    states = 2 * 20 * algorithm.iterations + 1
+    assert rows == [[21, states], [states, states], [states, 41]]
 
 
 # The iterations ------------------------------------------------------------------------------------
