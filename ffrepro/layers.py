@@ -179,22 +179,23 @@ class _Factors:
     def __init__(self, passes: Sequence[Pass]) -> None:
         self.given: list[list[Tensor]] = [[] for _ in passes[0].given]
         self.asked: list[list[Tensor]] = [[] for _ in passes[0].given]
-        self._times = Counter(id(source) for seen in passes for source in seen.given)
+        self._times = Counter((k, id(source)) for seen in passes for k, source in enumerate(seen.given))
         self._sums: dict[tuple[int, int], Tensor] = {}
 
     def add_pass(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
         """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`."""
         for k, source in enumerate(seen.given):
-            if self._times[id(source)] == 1:
+            key = (k, id(source))
+            if self._times[key] == 1:
                 self.add_rows(k, _rows(source, kept), delta)
                 continue
-            if (k, id(source)) not in self._sums:
-                self._sums[k, id(source)] = torch.zeros_like(seen.activities)
-                self.add_rows(k, source, self._sums[k, id(source)])
+            if key not in self._sums:
+                self._sums[key] = torch.zeros_like(seen.activities)
+                self.add_rows(k, source, self._sums[key])
             if kept is None:
-                self._sums[k, id(source)] += delta
+                self._sums[key] += delta
             else:
-                self._sums[k, id(source)].index_add_(0, kept, delta)
+                self._sums[key].index_add_(0, kept, delta)
 
     def add_rows(self, k: int, given: Tensor, asked: Tensor) -> None:
         """Of source `k`."""

@@ -7,7 +7,7 @@ learns is what every Forward-Forward layer learns, at each iteration; the miniba
 for the supervised nets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -204,10 +204,10 @@ class FFRecurrent:
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
         image, first, second = normalize(images), slice(0, size), slice(size, 2 * size)
-        positive, negative = _passes(run, first, image, label[first]), _passes(run, second, image, label[second])
+        positives, negatives = _passes(run, first, image, label[first]), _passes(run, second, image, label[second])
         losses = [
-            layer.learn(right_label, wrong_label, rate=gain * self.learning_rate)
-            for layer, right_label, wrong_label in zip(self.layers, positive, negative, strict=True)
+            layer.learn(positive, negative, rate=gain * self.learning_rate)
+            for layer, positive, negative in zip(self.layers, positives, negatives, strict=True)
         ]
         errors = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), errors.to(losses[0].dtype)])
@@ -220,8 +220,7 @@ class FFRecurrent:
         Returns (iterations, n_layers, N, n_classes).
         """
         parts = []
-        rows = ROWS // 2  # the old states are held beside the new ones
-        for part in chunks(len(split), max(1, rows // self.n_classes)):
+        for part in chunks(len(split), max(1, ROWS // 2 // self.n_classes)):  # half: old states are held beside new
             images = split.inputs[part]
             labels = normalize(torch.eye(self.n_classes, device=self.device, dtype=images.dtype))
             # Each image once with every label; the bottom-up pass is the same for all of them.
@@ -287,7 +286,7 @@ class FFRecurrent:
 
 
 def _passes(
-    run: Sequence[tuple[list[Tensor], list[Tensor]]], half: slice, image: Tensor, label: Tensor
+    run: list[tuple[list[Tensor], list[Tensor]]], half: slice, image: Tensor, label: Tensor
 ) -> list[list[Pass]]:
     """Of each layer the passes of all iterations of a `run`, on a `half` of its data.
 
