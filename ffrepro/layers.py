@@ -167,7 +167,7 @@ def _size(passes: Sequence[Pass]) -> int:
 
 
 def _rows(of: Tensor, kept: Tensor | None) -> Tensor:
-    return of if kept is None else of.index_select(0, kept)
+    return of if kept is None or len(kept) == len(of) else of.index_select(0, kept)  # all of them: not a copy
 
 
 class _Factors:
