@@ -1,11 +1,9 @@
 """Errors by epoch of several procedures in one figure, on training data and on data held out of it."""
 
-import copy
-from typing import Any
-
 import pandas as pd
+from omegaconf import OmegaConf
 
-from ffrepro.record import changed, decisive_values
+from ffrepro.record import decisive_values
 from ffrepro.report import draw, text
 from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.figures import Picture, svg
@@ -47,31 +45,21 @@ def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Pict
 
 
 def _held_out(row: RowResult, panel: Panel, runs: list[Run]) -> Group | None:
-    """The row's runs that differ from those that it shows in what was held out alone."""
+    """The row's runs that differ from those that it shows in what was held out alone, however they were asked for."""
     if row.shown is None or not row.shown.counted:
         return None
     preset, shown = f"experiment={row.spec.experiment}", row.shown.counted[0]
+    wanted = OmegaConf.merge(decisive_values(shown.record.config), OmegaConf.from_dotlist([panel.held_out]))
     own = [
         run
         for run in runs
         if preset in run.record.overrides
-        and changed(run.record.overrides) == [panel.held_out]
         and run.kind == shown.kind
-        and _without(run, panel.held_out) == _without(shown, panel.held_out)
+        and run.record.choices == shown.record.choices
+        and decisive_values(run.record.config) == wanted
     ]
     groups = [one for found in group(own).values() for one in found]
     return groups[0] if groups else None
-
-
-def _without(run: Run, override: str) -> dict[str, Any]:
-    """What decided the run, but for the option of `override`."""
-    values = copy.deepcopy(decisive_values(run.record.config))
-    *groups, option = override.partition("=")[0].split(".")
-    place = values
-    for name in groups:
-        place = place.get(name, {})
-    place.pop(option, None)
-    return values
 
 
 def _curve(one: Group) -> pd.DataFrame | None:

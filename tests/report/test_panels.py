@@ -14,14 +14,20 @@ HELD_OUT = "dataset.validation=5000"
 
 
 def run(
-    row: str, *changed: str, seed: int = 0, metric: str = "validation_error", budget: str = "paper", **config: Any
+    row: str,
+    *changed: str,
+    seed: int = 0,
+    metric: str = "validation_error",
+    budget: str = "paper",
+    held_out: int = 5000,
+    **config: Any,
 ) -> Run:
     history = [{"loss": 1.0, "running_error": 50.0 - 10 * e + seed, metric: 60.0 - 5 * e + seed} for e in range(3)]
     record = made_record(
         f"{row}-{len(config)}", seed, table="sweeps", history=history, budget=budget,
         overrides=[*changed, f"seed={seed}", f"experiment=table9/{row}", "tracking=none"],
     )  # fmt: skip
-    record.config["dataset"] = {"name": "made", "validation": 5000}
+    record.config["dataset"] = {"name": "made", "validation": held_out}
     record.config["algorithm"].update(config)
     return Run(record, "runs/x.json", Path())
 
@@ -40,7 +46,11 @@ def table(*rows: Run) -> TableResult:
 
 
 def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_else() -> None:
-    others = [run("same"), run("same", HELD_OUT, "schedule.epochs=2"), run("same", "dataset.validation=10000")]
+    others = [
+        run("same", held_out=0),
+        run("same", HELD_OUT, "algorithm.learning_rate=0.5", learning_rate=0.5),
+        run("same", "dataset.validation=10000", held_out=10000),
+    ]
     assert panels(table(), [*others, run("higher", HELD_OUT)]) == []
     (picture,) = panels(
         table(), [*others, run("lower", HELD_OUT, metric="validation_error_softmax"), run("same", HELD_OUT)]
@@ -51,6 +61,16 @@ def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_e
     assert "As in the paper, 4 × 20 ReLU: 30.00 % on training batches and 50.00 % on held-out images" in same
     assert lower.endswith("30.00 % on training batches and 50.00 % on held-out images after epoch 3.")
     assert set(picture.files) == {"table9-epochs-1.svg", "table9-epochs-1-dark.svg"}
+
+
+def test_a_run_of_a_preset_as_it_is_by_now_counts_whatever_options_it_took_then() -> None:
+    now = shown("same")
+    now.record.config["algorithm"]["learning_rate"] = 0.5
+    then = run("same", HELD_OUT, "algorithm.learning_rate=0.5", learning_rate=0.5)
+    (picture,) = panels(table(now), [then])
+    assert "30.00 % on training batches and 50.00 % on held-out images" in picture.alt
+    then.record.choices["goodness"] = "sum_of_activities"  # whose options are the same
+    assert panels(table(now), [then]) == []
 
 
 def test_a_panel_is_of_the_mean_over_seeds_and_says_what_is_reduced() -> None:
