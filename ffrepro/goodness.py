@@ -5,8 +5,8 @@ unsquared activities).
 
 Each takes activities (B, width) to goodness (B,). `threshold_scale(width)` is the goodness of a layer whose
 units all have activity 1; the threshold is θ times that, so that one θ means the same in every function.
-`half_gradient` is half of the derivative by the activities: the released code drops the factor 2 of the
-squares, and the learning rates of the presets are in its units.
+`half_gradient` is half of the derivative by the activities, each row of it times a factor: the released code drops the
+factor 2 of the squares, and the learning rates of the presets are in its units.
 """
 
 from typing import Protocol
@@ -21,8 +21,8 @@ class Goodness(Protocol):
 
     def __call__(self, activities: Tensor) -> Tensor: ...
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        """Half of d goodness / d activities, (B, width)."""
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        """`factors` (B, 1) times half of d goodness / d activities, written to `out` (B, width), which is returned."""
         ...
 
     def threshold_scale(self, width: int) -> float:
@@ -36,8 +36,8 @@ class SumOfSquares:
     def __call__(self, activities: Tensor) -> Tensor:
         return _squares(activities)
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        return activities
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        return torch.mul(activities, factors, out=out)
 
     def threshold_scale(self, width: int) -> float:
         return float(width)
@@ -49,8 +49,8 @@ class MinusSumOfSquares:
     def __call__(self, activities: Tensor) -> Tensor:
         return -_squares(activities)
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        return -activities
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        return torch.mul(activities, -factors, out=out)
 
     def threshold_scale(self, width: int) -> float:
         return -float(width)
@@ -62,8 +62,8 @@ class MeanOfSquares:
     def __call__(self, activities: Tensor) -> Tensor:
         return _squares(activities) / activities.shape[-1]
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        return activities / activities.shape[-1]
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        return torch.mul(activities, factors / activities.shape[-1], out=out)
 
     def threshold_scale(self, width: int) -> float:
         return 1.0
@@ -75,8 +75,8 @@ class SumOfActivities:
     def __call__(self, activities: Tensor) -> Tensor:
         return activities.abs().sum(-1)
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        return 0.5 * torch.sign(activities)
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        return torch.mul(torch.sign(activities), 0.5 * factors, out=out)
 
     def threshold_scale(self, width: int) -> float:
         return float(width)
@@ -88,8 +88,8 @@ class MinusSumOfActivities:
     def __call__(self, activities: Tensor) -> Tensor:
         return -activities.abs().sum(-1)
 
-    def half_gradient(self, activities: Tensor) -> Tensor:
-        return -0.5 * torch.sign(activities)
+    def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
+        return torch.mul(torch.sign(activities), -0.5 * factors, out=out)
 
     def threshold_scale(self, width: int) -> float:
         return -float(width)

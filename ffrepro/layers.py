@@ -5,7 +5,6 @@ are enough here, and autograd is not used.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -35,8 +34,8 @@ def normalize(activities: Tensor) -> Tensor:
 
 
 def significant(factors: Tensor) -> Tensor | None:
-    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding; on a GPU
-    None, which stands for all.
+    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding; None stands for
+    all, and always does on a GPU.
 
     After the first epochs nine examples of ten are already told apart with a probability so near to 1 that
     their part of the gradient is smaller than a rounding error of the sum; leaving them out makes the step
@@ -44,7 +43,8 @@ def significant(factors: Tensor) -> Tensor | None:
     """
     if factors.is_cuda:
         return None
-    return (factors > torch.finfo(factors.dtype).eps ** 2).nonzero().squeeze(1)
+    kept = (factors > torch.finfo(factors.dtype).eps ** 2).nonzero().squeeze(1)
+    return None if len(kept) == len(factors) else kept
 
 
 class Pass(NamedTuple):
@@ -121,8 +121,8 @@ class HiddenLayer:
             parts = torch.split(taken_for_other, [len(seen.activities) for seen in passes])
             for seen, part in zip(passes, parts, strict=True):
                 kept = significant(part)
-                towards = self.goodness.half_gradient(_rows(seen.activities, kept))
-                delta = towards * (sign * _rows(part, kept)).unsqueeze(1)
+                activities, share = _rows(seen.activities, kept), sign * _rows(part, kept).unsqueeze(1)
+                delta = self.goodness.half_gradient(activities, share, out=factors.next_rows(len(activities)))
                 factors.add_pass(seen, kept, delta)
                 bias_gradient += delta.sum(0)
         if positive:
@@ -132,13 +132,15 @@ class HiddenLayer:
             mean = torch.stack([seen.activities.sum(0) for seen in positive]).sum(0) / n_positive
             self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-            for k in range(len(self.connections.sources)):
-                inputs = torch.stack([seen.given[k].sum(0) for seen in positive]).sum(0, keepdim=True)
-                factors.add_rows(k, inputs, peer.unsqueeze(0))
+            inputs = [
+                torch.stack([source.sum(0) for source in given]).sum(0, keepdim=True)
+                for given in zip(*(seen.given for seen in positive), strict=True)
+            ]
+            factors.add_pass(Pass(peer.unsqueeze(0), tuple(inputs)), None, factors.next_rows(1).copy_(peer))
             bias_gradient.add_(peer, alpha=n_positive)
         self.connections.learn(
-            [_joined(rows) for rows in factors.given],
-            [_joined(rows) for rows in factors.asked],
+            factors.given(),
+            factors.asked(),
             bias_gradient,
             batch_size=_size(positive or negative),
             momentum=self.momentum,
@@ -167,46 +169,67 @@ def _size(passes: Sequence[Pass]) -> int:
 
 
 def _rows(of: Tensor, kept: Tensor | None) -> Tensor:
-    return of if kept is None or len(kept) == len(of) else of.index_select(0, kept)  # all of them: not a copy
+    return of if kept is None else of.index_select(0, kept)
 
 
 class _Factors:
     """The factors of a layer's gradient: of each source the rows that it gave, and what each asks of the activities.
 
-    A tensor that is given in several of the `passes` stands there once, with the sum of what it asks.
+    Of a source that gives the very same tensor in several of the `passes`, each tensor stands there once, with the sum
+    of what it asks.
     """
 
     def __init__(self, passes: Sequence[Pass]) -> None:
-        self.given: list[list[Tensor]] = [[] for _ in passes[0].given]
-        self.asked: list[list[Tensor]] = [[] for _ in passes[0].given]
-        self._times = Counter((k, id(source)) for seen in passes for k, source in enumerate(seen.given))
-        self._sums: dict[tuple[int, int], Tensor] = {}
+        of_sources = zip(*(seen.given for seen in passes), strict=True)
+        self._repeats = [len(set(map(id, given))) < len(passes) for given in of_sources]
+        self._given: list[list[Tensor]] = [[] for _ in self._repeats]
+        self._sums: list[dict[int, Tensor]] = [{} for _ in self._repeats]
+        # Of the passes, and a row for peer normalization.
+        like = passes[0].activities
+        self._deltas = like.new_empty(_padded(_size(passes) + 1), like.shape[1])
+        self._n_deltas = 0
+
+    def next_rows(self, n: int) -> Tensor:
+        """Room (n, width) for what the rows of the next pass ask."""
+        self._n_deltas += n
+        return self._deltas[self._n_deltas - n : self._n_deltas]
 
     def add_pass(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
-        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`."""
-        for k, source in enumerate(seen.given):
-            key = (k, id(source))
-            if self._times[key] == 1:
-                self.add_rows(k, _rows(source, kept), delta)
+        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`, `next_rows`."""
+        for source, repeats, given, sums in zip(seen.given, self._repeats, self._given, self._sums, strict=True):
+            if not repeats:
+                given.append(_rows(source, kept))
                 continue
-            if key not in self._sums:
-                self._sums[key] = torch.zeros_like(seen.activities)
-                self.add_rows(k, source, self._sums[key])
+            if id(source) not in sums:
+                sums[id(source)] = torch.zeros_like(seen.activities)
+                given.append(source)
             if kept is None:
-                self._sums[key] += delta
+                sums[id(source)] += delta
             else:
-                self._sums[key].index_add_(0, kept, delta)
+                sums[id(source)].index_add_(0, kept, delta)
 
-    def add_rows(self, k: int, given: Tensor, asked: Tensor) -> None:
-        """Of source `k`."""
-        self.given[k].append(given)
-        self.asked[k].append(asked)
+    def given(self) -> list[Tensor]:
+        """By each source, (R, fan_in)."""
+        return [_joined(given) for given in self._given]
+
+    def asked(self) -> list[Tensor]:
+        """Of the activities by each row of each source, (R, width)."""
+        end = _padded(self._n_deltas)
+        self._deltas[self._n_deltas : end] = 0
+        return [
+            _joined([*sums.values()]) if repeats else self._deltas[:end]
+            for repeats, sums in zip(self._repeats, self._sums, strict=True)
+        ]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     """The rows of all `parts`, and rows of zeros up to a multiple of `_ROWS_STEP`."""
-    missing = -sum(len(part) for part in parts) % _ROWS_STEP
-    return torch.cat([*parts, parts[0].new_zeros(missing, parts[0].shape[1])])
+    n = sum(map(len, parts))
+    return torch.cat([*parts, parts[0].new_zeros(_padded(n) - n, parts[0].shape[1])])
+
+
+def _padded(n: int) -> int:
+    return n + -n % _ROWS_STEP
 
 
 def hidden_layers(

@@ -2,6 +2,9 @@
 
 import importlib
 import os
+import platform
+import subprocess
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -123,3 +126,27 @@ def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
     importlib.reload(ffrepro)
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+
+
+_TENSORS_COME_AND_GO = """
+import resource
+import torch
+from ffrepro.device import choose_device
+
+def pages():
+    for _ in range(10):
+        kept = [torch.ones(5_000_000) for _ in range(6)]
+        del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+choose_device("cpu")
+before = pages()
+print(pages() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_tensors_use_what_was_freed_before(python: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
+    run = python("-c", _TENSORS_COME_AND_GO)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 1000  # of 300,000 pages that are written to

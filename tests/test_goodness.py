@@ -49,4 +49,7 @@ def test_the_half_gradient_is_half_of_what_autograd_finds(
     leaf = activities.clone().requires_grad_()
     function(leaf).sum().backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
-    torch.testing.assert_close(function.half_gradient(activities), leaf.grad / 2)
+    factors = torch.tensor([[1.0], [0.0], [-0.3], [2.0], [0.5]], dtype=torch.float64)
+    written = torch.full_like(activities, torch.nan)
+    assert function.half_gradient(activities, factors, out=written) is written
+    torch.testing.assert_close(written, factors * leaf.grad / 2)
