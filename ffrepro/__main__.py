@@ -5,16 +5,14 @@ import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import CONF
 from ffrepro.run import run
-from ffrepro.suggest import explain
+from ffrepro.suggest import explain, is_mistake
 
 _mistakes: list[UserError] = []
 
@@ -41,11 +39,11 @@ def main() -> None:
             raise _mistakes.pop()
     except UserError as error:
         sys.exit(_complain(str(error)))
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(_complain(explain(error, sys.argv[1:])))
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
-    except RuntimeError as error:
+    except Exception as error:
+        if is_mistake(error):
+            sys.exit(_complain(explain(error, sys.argv[1:])))
         if not str(error).startswith('Could not detect "srun"'):  # submitit, on a machine without Slurm
             raise
         sys.exit(

@@ -5,14 +5,11 @@ import re
 import sys
 from collections.abc import Callable
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import ROOT, from_root
-from ffrepro.suggest import explain
+from ffrepro.suggest import explain, is_mistake
 
 _NO_WORDS = ("true", "false", "null", "nan", "inf")  # for Hydra
 
@@ -51,7 +48,9 @@ def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: 
     def explained() -> int:
         try:
             return work(options)
-        except (HydraException, OmegaConfBaseException) as error:
+        except Exception as error:
+            if not is_mistake(error):
+                raise
             raise UserError(explain(error, options.overrides)) from error
 
     return in_one_line(program, explained, "The same command goes on from what is kept.")

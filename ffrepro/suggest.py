@@ -5,9 +5,20 @@ import re
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.paths import CONF
+
+_NO_OPTION = r"(\w+)=(null|true|false|[-+.\d]\S*)"  # what Hydra does not read as a name
+# What Hydra says, as a ValueError of Python's, of sweep=null or goodness=3.
+_NO_NAME = "Config group override must be a string or a list."
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether Hydra complains with `error` of what a user wrote."""
+    return isinstance(error, HydraException | OmegaConfBaseException) or str(error).startswith(_NO_NAME)
 
 
 def explain(error: Exception, arguments: list[str]) -> str:
@@ -16,6 +27,9 @@ def explain(error: Exception, arguments: list[str]) -> str:
     text = re.sub(r" To append to your config use .*| set_struct.*", "", text)
     missing_key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     missing_option = re.search(r"Could not find '([^'/]+)/([^']+)'", text)
+    if text.startswith(_NO_NAME):
+        found = [re.fullmatch(_NO_OPTION, argument) for argument in arguments]
+        missing_option = next((match for match in found if match and (CONF / match.group(1)).is_dir()), None)
     missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
     if missing_option and (CONF / missing_option.group(1)).is_dir():
         folder, name = missing_option.groups()

@@ -4,13 +4,14 @@ import hydra
 import pytest
 
 from ffrepro.paths import CONF
-from ffrepro.suggest import explain
+from ffrepro.suggest import explain, is_mistake
 
 
 def explained(*arguments: str) -> str:
     """What is said of a command line that does not compose."""
     with pytest.raises(Exception) as caught, hydra.initialize_config_dir(str(CONF), version_base="1.3"):  # noqa: PT011
         hydra.compose("config", overrides=list(arguments))
+    assert is_mistake(caught.value)
     return explain(caught.value, list(arguments))
 
 
@@ -32,6 +33,8 @@ def explained(*arguments: str) -> str:
             "",
         ),
         (["sweep=jobli"], "there is no sweep=jobli: expected one of joblib, slurm, table4.", "mean joblib"),
+        (["seed=3", "sweep=null"], "there is no sweep=null: expected one of joblib, slurm, table4.", ""),
+        (["goodness=3"], "there is no goodness=3: expected one of mean_of_squares,", ""),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
         (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),
         # An option of backprop, where an experiment chose it.
@@ -52,6 +55,7 @@ def test_what_is_not_understood_is_at_least_one_line() -> None:
     assert text
     assert "\n" not in text
     assert explain(ValueError("first\nsecond"), []) == "first second"
+    assert not is_mistake(ValueError("first\nsecond"))
 
 
 @pytest.mark.parametrize("arguments", [["seed=1"], ["experiment=no/such"], ["experiment=a,b", "seed=1,2"]])
