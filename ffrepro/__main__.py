@@ -39,11 +39,13 @@ def main() -> None:
             raise _mistakes.pop()
     except UserError as error:
         sys.exit(_complain(str(error)))
-    except OSError as error:
-        sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
     except Exception as error:
-        if is_mistake(error):
+        if is_mistake(error):  # first: of a missing option Hydra's error is an OSError too
             sys.exit(_complain(explain(error, sys.argv[1:])))
+        if isinstance(error, OSError):
+            sys.exit(
+                _complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…")
+            )
         if not str(error).startswith('Could not detect "srun"'):  # submitit, on a machine without Slurm
             raise
         sys.exit(

@@ -16,7 +16,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`; the process is set up to compute there.
 
     Raises:
         UserError: no such device.
@@ -47,12 +47,13 @@ def _keep_freed_memory() -> None:
     """Have tensors of up to 32 MB, gigabytes of them a second, use what was freed before instead of new pages.
 
     By default glibc gives freed memory back to the system and asks for it again, page by page, whenever it happens
-    to lie at the end of what it has. Other C libraries are left as they are.
+    to lie at the end of what it has. Other C libraries are left as they are, and so is what the environment says of it.
     """
-    if platform.libc_ver()[0] == "glibc":
+    told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if platform.libc_ver()[0] == "glibc" and not told:
         libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
-        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        if libc.mallopt(_MMAP_THRESHOLD, _LARGEST):
+            libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -195,7 +195,10 @@ class _Factors:
         return self._deltas[self._n_deltas - n : self._n_deltas]
 
     def add_pass(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
-        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`, `next_rows`."""
+        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`.
+
+        `delta` must be what `next_rows` last returned: sources that do not repeat find it there.
+        """
         for source, repeats, given, sums in zip(seen.given, self._repeats, self._given, self._sums, strict=True):
             if not repeats:
                 given.append(_rows(source, kept))

@@ -11,14 +11,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.paths import CONF
 
-_NO_OPTION = r"(\w+)=(null|true|false|[-+.\d]\S*)"  # what Hydra does not read as a name
+_NO_OPTION = r"(?i)(\w+)=(null|true|false|[-+]?(nan|inf|\.?\d[-+.\de]*))"  # what Hydra does not read as a name
 # What Hydra says, as a ValueError of Python's, of sweep=null or goodness=3.
 _NO_NAME = "Config group override must be a string or a list."
 
 
 def is_mistake(error: Exception) -> bool:
     """Whether Hydra complains with `error` of what a user wrote."""
-    return isinstance(error, HydraException | OmegaConfBaseException) or str(error).startswith(_NO_NAME)
+    of_hydra = isinstance(error, HydraException | OmegaConfBaseException)
+    return of_hydra or (isinstance(error, ValueError) and str(error).startswith(_NO_NAME))
 
 
 def explain(error: Exception, arguments: list[str]) -> str:
@@ -32,7 +33,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
         missing_option = next((match for match in found if match and (CONF / match.group(1)).is_dir()), None)
     missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
     if missing_option and (CONF / missing_option.group(1)).is_dir():
-        folder, name = missing_option.groups()
+        folder, name = missing_option.group(1, 2)
         options = sorted(
             path.relative_to(CONF / folder).with_suffix("").as_posix() for path in (CONF / folder).rglob("*.yaml")
         )

@@ -36,7 +36,8 @@ class Weights(Protocol):
     ) -> None:
         """Climb: v ← `momentum` v + `share` G, then W ← W + `rate` (v - `weight_cost` W), with G = sourceᵀ · delta.
 
-        `source` is (R, fan_in) and `delta` (R, width), what each row asks of the activities.
+        `source` is (R, fan_in) and `delta` (R, width), what each row asks of the activities. Neither is changed:
+        weights from other sources may learn from the same.
         """
         ...
 

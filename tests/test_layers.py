@@ -290,6 +290,30 @@ def test_weights_learn_from_multiples_of_32_rows(size: int, monkeypatch: pytest.
     assert seen == [(rows, rows)]
 
 
+@pytest.mark.parametrize("kind", ["both", "negative", "negative, nothing of which counts"])
+def test_the_rows_that_fill_up_a_multiple_of_32_ask_for_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tensor, "new_empty", lambda like, *shape: like.new_full(shape, torch.nan))
+    layer = hidden()
+    positive, negative = given(layer, 1), given(layer, 2)
+    if kind.endswith("counts"):
+        negative = Pass(0 * negative.activities, negative.given)
+        layer.threshold.fill_(1000.0)
+    layer.learn([positive] if kind == "both" else [], [negative], rate=0.3)
+    assert layer.connections.sources[0].weight.isfinite().all()
+
+
+def test_a_source_may_give_some_tensors_again_and_others_once() -> None:
+    layers = hidden(), hidden()
+    for step in range(3):
+        y, (x,) = given(layers[0], step)
+        other, (below,) = given(layers[0], 10 + step)
+        for layer, again in zip(layers, (x, x.clone()), strict=True):
+            layer.learn([Pass(y, (x,)), Pass(2 * y, (again,))], [Pass(other, (below,))], rate=0.3)
+    mine, copied = (layer.connections.sources[0].weight for layer in layers)
+    torch.testing.assert_close(mine, copied, rtol=0, atol=1e-12)
+    assert (mine - hidden().connections.sources[0].weight).abs().max() > 1e-3  # the comparison is of something
+
+
 def test_peer_normalization_acts_on_positive_data_alone() -> None:
     changes = {}
     for peer in (0.0, 0.5):

@@ -34,6 +34,7 @@ def explained(*arguments: str) -> str:
         ),
         (["sweep=jobli"], "there is no sweep=jobli: expected one of joblib, slurm, table4.", "mean joblib"),
         (["seed=3", "sweep=null"], "there is no sweep=null: expected one of joblib, slurm, table4.", ""),
+        (["architecture=3d", "goodness=NULL"], "there is no goodness=NULL: expected one of mean_of_squares,", ""),
         (["goodness=3"], "there is no goodness=3: expected one of mean_of_squares,", ""),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
         (["experiment=tabel1/bp"], "there is no experiment=tabel1/bp: expected one of ablation/", "mean table1/bp"),

@@ -13,7 +13,7 @@ from torch import Tensor
 from ffrepro import layers
 from ffrepro.benchmark.bare_products import BATCH, layered, masked
 from ffrepro.benchmark.started import ROUNDS, begun, loaded, seconds
-from ffrepro.device import PRECISIONS, fast_bf16
+from ffrepro.device import PRECISIONS, choose_device, fast_bf16
 from ffrepro.layers import significant
 from ffrepro.record import peak_memory_bytes
 
@@ -148,8 +148,7 @@ def _learned(work: Callable[[], object]) -> float:
 
 def _peak(experiment: str, device_name: str, precision: str) -> tuple[int, int]:
     """Bytes held before, and at most: on a GPU of its memory."""
-    device = torch.device(device_name)
-
+    device = choose_device(device_name)
     before = peak_memory_bytes(device)
     dataset = loaded(experiment, device)
     algorithm = begun(experiment, device, precision, replace(dataset, train=dataset.train.first(1_000)))

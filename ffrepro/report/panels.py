@@ -7,7 +7,7 @@ from ffrepro.record import decisive_values
 from ffrepro.report import draw, text
 from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.figures import Picture, svg
-from ffrepro.report.groups import Group, group
+from ffrepro.report.groups import Group, headline_metric, reason_left_out
 from ffrepro.report.load import Run
 from ffrepro.table import Panel
 
@@ -30,7 +30,7 @@ def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Pict
     if not drawn:
         return None
     curves = [
-        draw.Epochs(", ".join([row.spec.label, *text.kinds(one)]), one.history.get("running_error"), held_out)
+        draw.Epochs(", ".join([row.spec.label, *_unlike(row, one)]), one.history.get("running_error"), held_out)
         for row, one, held_out in drawn
     ]
     seeds = sorted({len(one.counted) for _, one, _ in drawn})
@@ -45,21 +45,33 @@ def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Pict
 
 
 def _held_out(row: RowResult, panel: Panel, runs: list[Run]) -> Group | None:
-    """The row's runs that differ from those that it shows in what was held out alone, however they were asked for."""
+    """Runs that differ from those that the row shows in what was held out alone, one a seed.
+
+    It makes no difference how they were asked for.
+    """
     if row.shown is None or not row.shown.counted:
         return None
     preset, shown = f"experiment={row.spec.experiment}", row.shown.counted[0]
     wanted = OmegaConf.merge(decisive_values(shown.record.config), OmegaConf.from_dotlist([panel.held_out]))
-    own = [
-        run
+    of_seeds = {
+        run.record.seed: run
         for run in runs
         if preset in run.record.overrides
         and run.kind == shown.kind
         and run.record.choices == shown.record.choices
+        and run.record.config.get("precision") == shown.record.config.get("precision")
+        and run.record.data.get("sha256") == shown.record.data.get("sha256")
         and decisive_values(run.record.config) == wanted
-    ]
-    groups = [one for found in group(own).values() for one in found]
-    return groups[0] if groups else None
+        and reason_left_out(run, headline_metric([run])) is None
+    }
+    found = tuple(of_seeds[seed] for seed in sorted(of_seeds))
+    return Group(found, headline_metric(found)) if found else None
+
+
+def _unlike(row: RowResult, one: Group) -> list[str]:
+    """What is to be said of runs that stand beside the row's: what they have less of, and another precision."""
+    other = row.shown is not None and one.precisions != row.shown.precisions
+    return [*text.kinds(one), *(one.precisions if other else ())]
 
 
 def _curve(one: Group) -> pd.DataFrame | None:

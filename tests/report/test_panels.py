@@ -90,6 +90,33 @@ def test_runs_of_a_preset_as_it_was_before_are_not_taken_for_the_rows() -> None:
     assert panels(table(shown("lower")), [run("same", HELD_OUT)]) == []  # a row that shows nothing
 
 
+def test_runs_of_a_panel_may_lie_in_several_folders() -> None:
+    preset, trial = run("same", HELD_OUT, seed=1), run("same", HELD_OUT, "algorithm.batch_size=100")
+    for one, row in ((preset, "b"), (trial, "a")):
+        object.__setattr__(one.record, "row", row)
+    (picture,) = panels(table(), [preset, trial])
+    assert "30.50 % on training batches and 50.50 % on held-out images" in picture.alt
+    assert picture.caption == f"Mean of 2 seeds, trained with {HELD_OUT}."
+    object.__setattr__(trial.record, "status", "diverged")
+    (picture,) = panels(table(), [preset, trial])
+    assert "31.00 % on training batches and 51.00 % on held-out images" in picture.alt
+
+
+def test_a_panel_says_where_the_machine_chose_another_precision_and_is_of_none_that_was_asked_for() -> None:
+    chosen, asked = run("same", HELD_OUT), run("same", HELD_OUT, "precision=bf16")
+    chosen.record.environment["precision"] = asked.record.environment["precision"] = "bf16"
+    (picture,) = panels(table(), [chosen])
+    assert "4 × 20 ReLU, bf16: 30.00" in picture.alt
+    asked.record.config["precision"] = "bf16"
+    assert panels(table(), [asked]) == []
+
+
+def test_runs_on_other_data_are_no_part_of_a_panel() -> None:
+    other = run("same", HELD_OUT)
+    other.record.data["sha256"] = "0" * 64
+    assert panels(table(), [other]) == []
+
+
 def test_what_did_not_end_is_no_part_of_a_panel() -> None:
     diverged = run("lower", HELD_OUT)
     diverged.record.history.clear()
