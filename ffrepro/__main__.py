@@ -12,7 +12,7 @@ from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import CONF
 from ffrepro.run import run
-from ffrepro.suggest import explain, is_mistake
+from ffrepro.suggest import mistakes_explained
 
 _mistakes: list[UserError] = []
 
@@ -33,19 +33,15 @@ def main() -> None:
     # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        with keyboard_interrupts():
+        with keyboard_interrupts(), mistakes_explained(sys.argv[1:]):
             _job()
         if _mistakes:
             raise _mistakes.pop()
     except UserError as error:
         sys.exit(_complain(str(error)))
-    except Exception as error:
-        if is_mistake(error):  # first: of a missing option Hydra's error is an OSError too
-            sys.exit(_complain(explain(error, sys.argv[1:])))
-        if isinstance(error, OSError):
-            sys.exit(
-                _complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…")
-            )
+    except OSError as error:
+        sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
+    except RuntimeError as error:
         if not str(error).startswith('Could not detect "srun"'):  # submitit, on a machine without Slurm
             raise
         sys.exit(

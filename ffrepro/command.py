@@ -9,7 +9,7 @@ from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import ROOT, from_root
-from ffrepro.suggest import explain, is_mistake
+from ffrepro.suggest import mistakes_explained
 
 _NO_WORDS = ("true", "false", "null", "nan", "inf")  # for Hydra
 
@@ -46,12 +46,8 @@ def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: 
     """What `work` returns; a user's mistake, and being stopped, in one line."""
 
     def explained() -> int:
-        try:
+        with mistakes_explained(options.overrides):
             return work(options)
-        except Exception as error:
-            if not is_mistake(error):
-                raise
-            raise UserError(explain(error, options.overrides)) from error
 
     return in_one_line(program, explained, "The same command goes on from what is kept.")
 

@@ -76,9 +76,9 @@ def choose_threads(threads: int | None) -> None:
 
 @contextmanager
 def rounding_factors(products: torch.dtype) -> Iterator[None]:
-    """Have a CPU round the factors of fp32 matrix products to bf16 if `products` are, and sum in fp32 as ever.
+    """Have a CPU with AMX round the factors of fp32 matrix products to bf16 if `products` are, and sum in fp32 as ever.
 
-    Where the processor cannot, nothing is rounded.
+    On other processors it changes nothing: see `copies_factors`.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
@@ -88,6 +88,15 @@ def rounding_factors(products: torch.dtype) -> Iterator[None]:
         yield
     finally:
         matmul.fp32_precision = before
+
+
+def copies_factors(products: torch.dtype, device: torch.device) -> bool:
+    """Whether the factors of a gradient are to be rounded copies, as `products` are of bf16, and so is what comes out.
+
+    Not where the processor rounds them in passing (AMX), nor where it is slow at bf16.
+    """
+    in_passing = device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16")
+    return products == torch.bfloat16 and fast_bf16(device) and not in_passing
 
 
 def fast_bf16(device: torch.device) -> bool:

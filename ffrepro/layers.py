@@ -1,4 +1,4 @@
-"""The pieces every Forward-Forward net is made of: length normalisation, layers that learn by themselves, a softmax.
+"""The pieces every Forward-Forward net is made of: length normalisation, and layers that learn by themselves.
 
 No gradient of one layer reaches another: a layer sees its input as data. That is why plain matrix products
 are enough here, and autograd is not used.
@@ -15,7 +15,6 @@ from torch.nn.functional import softplus
 
 from ffrepro.connections import Connections
 from ffrepro.goodness import Goodness
-from ffrepro.optimizer.momentum import momentum_step
 
 _TINY = 1e-10
 # Matrices of examples have a multiple of this many rows, some of them zeros: products of bf16 are faster then, and few
@@ -276,39 +275,3 @@ def in_thresholds(layers: Sequence[HiddenLayer], goodness: Tensor) -> Tensor:
     """`goodness` (n_layers, …) in multiples of the size of each layer's threshold."""
     sizes = torch.stack([layer.threshold for layer in layers]).abs().clamp_min(torch.finfo(goodness.dtype).tiny)
     return goodness / sizes.view(-1, *[1] * (goodness.dim() - 1))
-
-
-class Softmax:
-    """A linear softmax on the normalised activities of some layers: it learns the label, they learn nothing from it.
-
-    Args:
-        widths: of the layers it reads.
-        like: a tensor on its device and of its precision.
-    """
-
-    def __init__(
-        self, widths: Sequence[int], n_classes: int, *, like: Tensor, momentum: float, weight_cost: float
-    ) -> None:
-        self.weights = [like.new_zeros(width, n_classes) for width in widths]
-        self.velocities = [torch.zeros_like(weight) for weight in self.weights]
-        self.momentum = momentum
-        self.weight_cost = weight_cost
-
-    def logits(self, read: Sequence[Tensor]) -> Tensor:
-        """Normalised activities (B, width) of each layer -> what each adds to the logits, (n_layers, B, n_classes)."""
-        return torch.stack([normalised @ weight for normalised, weight in zip(read, self.weights, strict=True)])
-
-    def learn(self, read: Sequence[Tensor], surprise: Tensor, *, rate: float) -> None:
-        """Climb the log-probability of the labels; `surprise` (B, n_classes) is the label less the probabilities."""
-        share = (1 - self.momentum) / len(surprise)
-        for weight, velocity, normalised in zip(self.weights, self.velocities, read, strict=True):
-            velocity.mul_(self.momentum).addmm_(normalised.t(), surprise.to(normalised.dtype), alpha=share)
-            momentum_step(weight, velocity, rate, self.weight_cost)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights, "velocities": self.velocities}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("weights", "velocities"):
-            for mine, saved in zip(getattr(self, name), state[name], strict=True):
-                mine.copy_(saved)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ffrepro.weights import Learning
+from ffrepro.weights import Learning, add_product
 
 # Numbers gathered from the source at a time on a CPU: some megabytes, which stay in its caches.
 _GATHERED = 4_000_000
@@ -102,19 +102,15 @@ class LocalFields(Learning):
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
         asked = delta.view(len(delta), len(self.weight), self.weight.shape[2]).transpose(0, 1)
-        if self.weight.is_cuda and self.rounded is not self.weight:
-            dtype = self.rounded.dtype
-            gradient = torch.bmm(_stacked(self.windows(source.to(dtype))).transpose(1, 2), asked.to(dtype))
-            self.velocity.mul_(momentum).add_(gradient, alpha=share)
-        elif self.band is None:
+        if self.band is None or self.weight.is_cuda:
             at_once = self._at_once(len(source))
             for part, wanted in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):
-                given = _stacked(self.windows(part))
-                self.velocity.baddbmm_(given.transpose(1, 2), wanted, beta=momentum, alpha=share)
+                given = _stacked(self.windows(part)).transpose(1, 2)
+                add_product(self.velocity, given, wanted, beta=momentum, alpha=share)
                 momentum = 1.0  # the other parts' are added
         else:
             for velocity, seen, wanted in zip(self.velocity, self.windows(source), asked, strict=True):
-                velocity.addmm_(seen.t(), wanted, beta=momentum, alpha=share)
+                add_product(velocity, seen.t(), wanted, beta=momentum, alpha=share)
         if self.kept is not None:
             self.velocity.mul_(self.kept)
 

@@ -2,6 +2,8 @@
 
 import difflib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
@@ -9,11 +11,23 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 
 _NO_OPTION = r"(?i)(\w+)=(null|true|false|[-+]?(nan|inf|\.?\d[-+.\de]*))"  # what Hydra does not read as a name
 # What Hydra says, as a ValueError of Python's, of sweep=null or goodness=3.
 _NO_NAME = "Config group override must be a string or a list."
+
+
+@contextmanager
+def mistakes_explained(arguments: list[str]) -> Iterator[None]:
+    """Raise as a UserError, one line, what Hydra says meanwhile of the command line's `arguments`."""
+    try:
+        yield
+    except Exception as error:
+        if not is_mistake(error):
+            raise
+        raise UserError(explain(error, arguments)) from error
 
 
 def is_mistake(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ffrepro.device import rounding_factors
+from ffrepro.device import copies_factors, rounding_factors
 from ffrepro.optimizer.momentum import momentum_step
 
 
@@ -57,10 +57,13 @@ class Learning:
         self.weight = weight
         self.velocity = torch.zeros_like(weight)
         self.rounded = weight if products == weight.dtype else weight.to(products)
+        self._copies_factors = copies_factors(products, weight.device)
 
     def learn(
         self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
     ) -> None:
+        if self._copies_factors:
+            source, delta = source.to(self.rounded.dtype), delta.to(self.rounded.dtype)
         with rounding_factors(self.rounded.dtype):
             self._add_gradient(source, delta, momentum, share)
         momentum_step(self.weight, self.velocity, rate, weight_cost)
@@ -68,7 +71,7 @@ class Learning:
             self.rounded.copy_(self.weight)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        """Velocity ← momentum · velocity + share · sourceᵀ · delta."""
+        """Velocity ← momentum · velocity + share · sourceᵀ · delta, whose precision need not be the velocity's."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,11 +106,17 @@ class Dense(Learning):
         return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
 
     def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        if self.weight.is_cuda and self.rounded is not self.weight:
-            gradient = source.to(self.rounded.dtype).t() @ delta.to(self.rounded.dtype)
-            self.velocity.mul_(momentum).add_(gradient, alpha=share)
-        else:
-            self.velocity.addmm_(source.t(), delta, beta=momentum, alpha=share)
+        add_product(self.velocity, source.t(), delta, beta=momentum, alpha=share)
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
         return self.weight[:, :n].t().reshape(-1, *input_shape)
+
+
+def add_product(to: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: float) -> None:
+    """`to` ← `beta` · `to` + `alpha` · `left` · `right`, matrices or as many of each; `to` may be the more precise."""
+    if left.dtype != to.dtype:
+        to.mul_(beta).add_(left @ right, alpha=alpha)
+    elif to.dim() == 2:
+        to.addmm_(left, right, beta=beta, alpha=alpha)
+    else:
+        to.baddbmm_(left, right, beta=beta, alpha=alpha)

@@ -119,6 +119,19 @@ def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> N
         assert matmul.fp32_precision == before
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "copies"),
+    [({}, False), ({"avx512_bf16": True}, True), ({"avx512_bf16": True, "amx_bf16": True}, False)],
+    ids=["no bf16", "AVX512-bf16", "AMX"],
+)
+def test_factors_are_copied_where_nothing_rounds_them_in_passing(
+    capabilities: dict[str, bool], copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert device.copies_factors(torch.bfloat16, torch.device("cpu")) == copies
+    assert not device.copies_factors(torch.float32, torch.device("cpu"))
+
+
 def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     importlib.reload(ffrepro)

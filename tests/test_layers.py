@@ -1,4 +1,4 @@
-"""Length normalisation, the layer that learns by itself and the softmax, against closed forms and NumPy."""
+"""Length normalisation and the layer that learns by itself, against closed forms and NumPy."""
 
 import copy
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
 
 from ffrepro.connections import Connections
 from ffrepro.goodness import (
@@ -18,7 +17,7 @@ from ffrepro.goodness import (
     SumOfActivities,
     SumOfSquares,
 )
-from ffrepro.layers import HiddenLayer, Pass, Softmax, forward, in_thresholds, normalize, significant
+from ffrepro.layers import HiddenLayer, Pass, forward, in_thresholds, normalize, significant
 from ffrepro.weights import Dense
 
 
@@ -409,70 +408,3 @@ def test_goodness_is_in_multiples_of_the_size_of_the_threshold() -> None:
     torch.testing.assert_close(in_thresholds(layers, deeper), expected.view(2, 1, 3).expand(2, 4, 3))
     layers[0].threshold.zero_()
     assert in_thresholds(layers, goodness)[0, 2] == 0  # not 0 / 0
-
-
-# Softmax -------------------------------------------------------------------------------------------
-
-
-def softmax(widths: tuple[int, ...] = (7, 4), momentum: float = 0.9, weight_cost: float = 0.02) -> Softmax:
-    like = torch.zeros(1, dtype=torch.float64)
-    return Softmax(widths, 10, like=like, momentum=momentum, weight_cost=weight_cost)
-
-
-def test_a_softmax_starts_at_0_and_each_layer_adds_to_its_logits() -> None:
-    net = softmax()
-    assert [tuple(weight.shape) for weight in net.weights] == [(7, 10), (4, 10)]
-    assert not any(weight.any() for weight in net.weights)
-    net.weights[0].copy_(random(7, 10))
-    net.weights[1].copy_(random(4, 10, seed=1))
-    read = [random(5, 7, seed=2), random(5, 4, seed=3)]
-    logits = net.logits(read)
-    assert logits.shape == (2, 5, 10)
-    for k in range(2):
-        np.testing.assert_allclose(logits[k], read[k].numpy() @ net.weights[k].numpy(), rtol=0, atol=1e-12)
-
-
-def test_a_softmax_climbs_the_log_probability_of_the_labels() -> None:
-    net = softmax()
-    U, u = [np.zeros((7, 10)), np.zeros((4, 10))], [np.zeros((7, 10)), np.zeros((4, 10))]  # noqa: N806
-    for step in range(4):
-        read = [random(9, 7, seed=10 + step), random(9, 4, seed=20 + step)]
-        targets = torch.randint(10, (9,), generator=torch.Generator().manual_seed(step))
-        net.learn(read, one_hot(targets, 10) - net.logits(read).sum(0).softmax(-1), rate=0.6)
-
-        logits = sum(x.numpy() @ W for x, W in zip(read, U, strict=True))
-        q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        for k in range(2):
-            u[k] = 0.9 * u[k] + 0.1 * read[k].numpy().T @ (np.eye(10)[targets] - q) / 9
-            U[k] = U[k] + 0.6 * (u[k] - 0.02 * U[k])
-    for k in range(2):
-        np.testing.assert_allclose(net.weights[k], U[k], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(net.velocities[k], u[k], rtol=0, atol=1e-12)
-        assert np.abs(U[k]).max() > 1e-2  # the comparison is of something
-
-
-def test_a_softmax_step_is_the_gradient_of_the_cross_entropy() -> None:
-    net = softmax(momentum=0.0, weight_cost=0.0)
-    read = [random(9, 7, seed=1), random(9, 4, seed=2)]
-    targets = torch.arange(9)
-    for number, weight in enumerate(net.weights):
-        weight.copy_(random(*weight.shape, seed=3 + number))
-    weights = [weight.clone().requires_grad_() for weight in net.weights]
-    cross_entropy(sum(x @ weight for x, weight in zip(read, weights, strict=True)), targets).backward()
-    net.learn(read, one_hot(targets, 10) - net.logits(read).sum(0).softmax(-1), rate=1.0)
-    for new, old in zip(net.weights, weights, strict=True):
-        torch.testing.assert_close(new, old.detach() - old.grad, rtol=0, atol=1e-12)
-
-
-def test_a_softmax_goes_on_from_its_state_as_if_uncut() -> None:
-    def step(net: Softmax, seed: int) -> None:
-        net.learn([random(9, 7, seed=seed), random(9, 4, seed=seed)], random(9, 10, seed=seed), rate=0.6)
-
-    net, resumed = softmax(), softmax()
-    step(net, 1)
-    state = copy.deepcopy(net.state_dict())
-    step(resumed, 2)  # whatever it did before
-    resumed.load_state_dict(state)
-    for one in (net, resumed):
-        step(one, 3)
-    assert all(torch.equal(a, b) for a, b in zip(resumed.weights, net.weights, strict=True))

@@ -31,7 +31,7 @@ def work(options):
     runs = {name: [sys.executable, "-c", sys.argv[2], sys.argv[1] + name] for name in "ab"[: int(sys.argv[3])]}
     processes.run_all(runs, len(runs))
     return 0
-sys.exit(command.exit_code("both", work, argparse.Namespace()))
+sys.exit(command.exit_code("both", work, argparse.Namespace(overrides=[])))
 """
 
 

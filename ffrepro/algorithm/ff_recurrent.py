@@ -21,10 +21,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import Pass, Softmax, hidden_layers, in_thresholds, normalize
+from ffrepro.layers import Pass, hidden_layers, in_thresholds, normalize
 from ffrepro.negatives import sample_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
+from ffrepro.softmax import Softmax
 from ffrepro.state import Stateful, restore, state_of
 
 

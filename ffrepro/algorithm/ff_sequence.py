@@ -21,11 +21,12 @@ from ffrepro.dataset.text import one_hot_windows
 from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, perplexity, predicted
 from ffrepro.graphs import total
-from ffrepro.layers import Pass, Softmax, forward, hidden_layers
+from ffrepro.layers import Pass, forward, hidden_layers
 from ffrepro.negatives import sample_label
 from ffrepro.pictures import fields
 from ffrepro.rollout import roll_out, samples, starts_of
 from ffrepro.schedule import batches
+from ffrepro.softmax import Softmax
 from ffrepro.state import Stateful, restore, state_of
 
 

@@ -21,10 +21,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent, errors_by_layer
 from ffrepro.graphs import total
-from ffrepro.layers import Pass, Softmax, forward, hidden_layers, in_thresholds
+from ffrepro.layers import Pass, forward, hidden_layers, in_thresholds
 from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
 from ffrepro.pictures import fields
 from ffrepro.schedule import batches
+from ffrepro.softmax import Softmax
 from ffrepro.state import Stateful, restore, state_of
 
 

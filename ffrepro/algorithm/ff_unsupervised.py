@@ -20,10 +20,11 @@ from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
 from ffrepro.graphs import total
-from ffrepro.layers import Pass, Softmax, forward, hidden_layers, in_thresholds
+from ffrepro.layers import Pass, forward, hidden_layers, in_thresholds
 from ffrepro.negatives import hybrid_images
 from ffrepro.pictures import fields
 from ffrepro.schedule import HoldThenLinear, batches
+from ffrepro.softmax import Softmax
 from ffrepro.state import Stateful, restore, state_of
 
 _PICTURED = 36  # hybrid images

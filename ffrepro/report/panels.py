@@ -1,9 +1,11 @@
 """Errors by epoch of several procedures in one figure, on training data and on data held out of it."""
 
+from typing import Any, cast
+
 import pandas as pd
 from omegaconf import OmegaConf
 
-from ffrepro.record import decisive_values
+from ffrepro.record import Record, identity
 from ffrepro.report import draw, text
 from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.figures import Picture, svg
@@ -52,20 +54,23 @@ def _held_out(row: RowResult, panel: Panel, runs: list[Run]) -> Group | None:
     if row.shown is None or not row.shown.counted:
         return None
     preset, shown = f"experiment={row.spec.experiment}", row.shown.counted[0]
-    wanted = OmegaConf.merge(decisive_values(shown.record.config), OmegaConf.from_dotlist([panel.held_out]))
     of_seeds = {
         run.record.seed: run
         for run in runs
         if preset in run.record.overrides
         and run.kind == shown.kind
-        and run.record.choices == shown.record.choices
-        and run.record.config.get("precision") == shown.record.config.get("precision")
-        and run.record.data.get("sha256") == shown.record.data.get("sha256")
-        and decisive_values(run.record.config) == wanted
+        and _experiment(run.record) == _experiment(shown.record, panel.held_out)
         and reason_left_out(run, headline_metric([run])) is None
     }
     found = tuple(of_seeds[seed] for seed in sorted(of_seeds))
     return Group(found, headline_metric(found)) if found else None
+
+
+def _experiment(one: Record, *overrides: str) -> str:
+    """The fingerprint of a record's run, but for its seed, with further `overrides`."""
+    config = OmegaConf.merge(one.config, OmegaConf.from_dotlist([*overrides]), {"seed": 0})
+    values = cast("dict[str, Any]", OmegaConf.to_container(config))
+    return identity(values, one.choices, one.data["sha256"])
 
 
 def _unlike(row: RowResult, one: Group) -> list[str]:

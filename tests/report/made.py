@@ -61,6 +61,7 @@ def made_record(row: str, seed: int = 0, test_error: float = 1.36, **changed: An
         "command": f"python -m ffrepro experiment={table}/{row} seed={seed} results_dir=/somewhere/of/mine",
         "config": {
             "seed": seed,
+            "precision": "auto",
             "results_dir": "/somewhere/of/mine",
             "algorithm": {"_target_": "ffrepro.algorithm.ff_supervised.FFSupervised", "learning_rate": 0.01},
             "schedule": {"epochs": 12},
