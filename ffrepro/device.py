@@ -93,10 +93,11 @@ def rounding_factors(products: torch.dtype) -> Iterator[None]:
 def copies_factors(products: torch.dtype, device: torch.device) -> bool:
     """Whether the factors of a gradient are to be rounded copies, as `products` are of bf16, and so is what comes out.
 
-    Not where the processor rounds them in passing (AMX), nor where it is slow at bf16.
+    Not on a CPU that rounds them in passing (AMX), or is slow at bf16.
     """
-    in_passing = device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16")
-    return products == torch.bfloat16 and fast_bf16(device) and not in_passing
+    if products != torch.bfloat16:
+        return False
+    return device.type == "cuda" or (fast_bf16(device) and not torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def fast_bf16(device: torch.device) -> bool:

@@ -120,16 +120,21 @@ def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> N
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "copies"),
-    [({}, False), ({"avx512_bf16": True}, True), ({"avx512_bf16": True, "amx_bf16": True}, False)],
-    ids=["no bf16", "AVX512-bf16", "AMX"],
+    ("name", "capabilities", "copies"),
+    [
+        ("cpu", {}, False),
+        ("cpu", {"avx512_bf16": True}, True),
+        ("cpu", {"avx512_bf16": True, "amx_bf16": True}, False),
+        ("cuda", {}, True),
+        ("cuda", {"avx512_bf16": True, "amx_bf16": True}, True),
+    ],
 )
 def test_factors_are_copied_where_nothing_rounds_them_in_passing(
-    capabilities: dict[str, bool], copies: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, capabilities: dict[str, bool], copies: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert device.copies_factors(torch.bfloat16, torch.device("cpu")) == copies
-    assert not device.copies_factors(torch.float32, torch.device("cpu"))
+    assert device.copies_factors(torch.bfloat16, torch.device(name)) == copies
+    assert not device.copies_factors(torch.float32, torch.device(name))
 
 
 def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "--seeds", "0;1"], "SEEDS is '0;1'"),
         (["table1", "--seeds=0,-1"], "SEEDS is '0,-1'"),
         (["tabel1"], "there is no table 'tabel1': expected one of table1"),
+        (["table1", "goodness=3"], "there is no goodness=3: expected one of mean_of_squares"),
         (["table1", "--device", "gpu"], "device is 'gpu'"),
         (["table1", "precision=bf17"], "precision is 'bf17'"),
         (["table1", "--jobs", "0"], "JOBS is '0'"),

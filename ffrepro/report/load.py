@@ -13,7 +13,10 @@ from ffrepro.errors import UserError
 from ffrepro.record import Record
 
 # The parts of a record that the report looks into, and what each has to hold there.
-_PARTS = {"git": ("commit", "dirty"), "environment": ("device", "precision"), "data": ("name", "stand_in", "sizes")}
+_PARTS = {
+    "git": ("commit", "dirty"), "environment": ("device", "precision"), "config": ("precision",),
+    "data": ("name", "stand_in", "sizes", "sha256"),
+}  # fmt: skip
 _TYPES = {
     "status": str, "table": str, "row": str, "budget": str, "seed": int, "command": str, "config": dict,
     "git": dict, "environment": dict, "data": dict, "started_at": str, "wall_s": (int, float),

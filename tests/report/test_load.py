@@ -37,6 +37,8 @@ def _without(*names: str) -> Callable[[dict[str, Any]], None]:
         (lambda content: content.update(schema=99), "is not of schema 1"),
         (_without("git", "commit"), "lacks git.commit"),
         (_without("data", "stand_in"), "lacks data.stand_in"),
+        (_without("data", "sha256"), "lacks data.sha256"),
+        (_without("config", "precision"), "lacks config.precision"),
         (lambda content: content.update(seed="0"), "no usable seed"),
         (lambda content: content.update(status="fine"), "unknown status 'fine'"),
         (lambda content: content["metrics"].update(test_error="low"), "metrics that are not numbers"),
