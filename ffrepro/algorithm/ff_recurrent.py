@@ -27,6 +27,7 @@ from ffrepro.pictures import fields
 from ffrepro.schedule import batches
 from ffrepro.softmax import Softmax
 from ffrepro.state import Stateful, restore, state_of
+from ffrepro.weights import Weights
 
 
 class FFRecurrent:
@@ -148,26 +149,30 @@ class FFRecurrent:
     ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         """Run the net for its iterations, all layers at once; what image and label drive is always the same.
 
+        A label takes an iteration from each layer to the one below. Until then a layer has one state for all labels.
+
         Args:
             image_drive: see `bottom_up`.
-            label: normalised, (B, n_classes).
-            states: (B, width) of each layer.
+            label: normalised, (n, B, n_classes): n labels for each image.
+            states: (B, width) of each layer, whatever the label.
 
         Yields:
-            Of each iteration the activities (B, width) of each layer, before they are mixed with the old states, and
-            the normalised states (B, width) of each layer, one step before, which drove its neighbours.
+            Of each iteration the activities (n, B, width) of each layer, before they are mixed with the old states, and
+            the normalised states (n, B, width) of each layer, one step before, which drove its neighbours. Where no
+            label has come down to a layer both are (1, B, width).
         """
-        drives = [image_drive, *(connections.bias for connections in self.connections[1:])]
-        drives[-1] = self.connections[-1].sources[1].product(label, drives[-1])
+        drives = [image_drive.unsqueeze(0), *(connections.bias for connections in self.connections[1:])]
+        drives[-1] = _driven(self.connections[-1].sources[1], label, drives[-1])
+        states = [state.unsqueeze(0) for state in states]
         for _ in range(self.iterations):
             inner = [normalize(state) for state in states]
             activities = []
             for k, connections in enumerate(self.connections):
                 drive = drives[k]
                 if k > 0:
-                    drive = connections.sources[0].product(inner[k - 1], drive)
+                    drive = _driven(connections.sources[0], inner[k - 1], drive)
                 if k + 1 < len(inner):
-                    drive = connections.sources[1].product(inner[k + 1], drive)
+                    drive = _driven(connections.sources[1], inner[k + 1], drive)
                 activities.append(relu(drive, inplace=len(inner) > 1))  # one layer's is drives[0] itself
             states = [torch.lerp(state, new, 1 - self.damping) for state, new in zip(states, activities, strict=True)]
             yield activities, inner
@@ -188,7 +193,6 @@ class FFRecurrent:
         Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images, iterations and layers, and the
         number of images that the softmax got wrong before the update.
         """
-        size = len(images)
         labels = one_hot(targets, self.n_classes)
 
         # The bottom-up pass, whose softmax says which wrong labels are likely.
@@ -198,14 +202,13 @@ class FFRecurrent:
         wrong = one_hot(sample_wrong_label(logits, targets, self.label_generator), self.n_classes)
 
         # Positive and negative data differ in the label alone, and start from the same states.
-        label = normalize(torch.cat([labels, wrong]).to(images.dtype))
-        drive, *start = (torch.cat([one, one]) for one in (image_drive, *states))
-        run = list(self.iterate(drive, label, start))
+        label = normalize(torch.stack([labels, wrong]).to(images.dtype))
+        run = list(self.iterate(image_drive, label, states))
 
         # All that learns learns at once: each layer from all iterations, which count as so many data.
         self.softmax.learn(read, labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
-        image, first, second = normalize(images), slice(0, size), slice(size, 2 * size)
-        positives, negatives = _passes(run, first, image, label[first]), _passes(run, second, image, label[second])
+        image = normalize(images)
+        positives, negatives = (_passes(run, phase, image, label[phase]) for phase in (0, 1))
         losses = [
             layer.learn(positive, negative, rate=gain * self.learning_rate)
             for layer, positive, negative in zip(self.layers, positives, negatives, strict=True)
@@ -224,14 +227,14 @@ class FFRecurrent:
         for part in chunks(len(split), max(1, ROWS // 2 // self.n_classes)):  # half: old states are held beside new
             images = split.inputs[part]
             labels = normalize(torch.eye(self.n_classes, device=self.device, dtype=images.dtype))
-            # Each image once with every label; the bottom-up pass is the same for all of them.
+            every = labels.unsqueeze(1).expand(-1, len(images), -1)
             drive, states = self.bottom_up(images)
-            drive, *states = (one.repeat_interleave(self.n_classes, dim=0) for one in (drive, *states))
             found = [
-                torch.stack([layer.goodness(y) for layer, y in zip(self.layers, activities, strict=True)])
-                for activities, _ in self.iterate(drive, labels.repeat(len(images), 1), states)
+                layer.goodness(y).expand(self.n_classes, -1)
+                for activities, _ in self.iterate(drive, every, states)
+                for layer, y in zip(self.layers, activities, strict=True)
             ]
-            parts.append(torch.stack(found).view(len(found), len(self.layers), -1, self.n_classes))
+            parts.append(torch.stack(found).view(-1, len(self.layers), *every.shape[:2]).transpose(2, 3))
         return torch.cat(parts, 2)
 
     def logits(self, split: Split) -> Tensor:
@@ -286,16 +289,26 @@ class FFRecurrent:
         return [*self.layers, self.softmax], [self.generator, self.label_generator]
 
 
-def _passes(
-    run: list[tuple[list[Tensor], list[Tensor]]], half: slice, image: Tensor, label: Tensor
-) -> list[list[Pass]]:
-    """Of each layer the passes of all iterations of a `run`, on a `half` of its data.
+def _driven(weights: Weights, given: Tensor, onto: Tensor) -> Tensor:
+    """What `given` (n, B, fan_in) drives, added to `onto` (width,) or (n, B, width); one of both n may be 1."""
+    if onto.dim() == 3 and len(onto) != len(given):
+        return onto + _driven(weights, given, onto.new_zeros(weights.width))
+    return weights.product(given.flatten(0, 1), onto.view(-1, weights.width)).view(*given.shape[:2], -1)
+
+
+def _passes(run: list[tuple[list[Tensor], list[Tensor]]], phase: int, image: Tensor, label: Tensor) -> list[list[Pass]]:
+    """Of each layer the passes of all iterations of a `run`, in a `phase`: with its label of each image.
 
     `image` and `label`, both normalised, are the same tensors in all of them.
     """
     passes: list[list[Pass]] = [[] for _ in run[0][0]]
     for activities, inner in run:
-        levels = [image, *(states[half] for states in inner), label]
+        levels = [image, *(_of(phase, states) for states in inner), label]
         for k, of_layer in enumerate(passes):
-            of_layer.append(Pass(activities[k][half], (levels[k], levels[k + 2])))
+            of_layer.append(Pass(_of(phase, activities[k]), (levels[k], levels[k + 2])))
     return passes
+
+
+def _of(phase: int, both: Tensor) -> Tensor:
+    """Of (2, B, width), or of (1, B, width) that both phases share, what is of one: (B, width)."""
+    return both[phase % len(both)]

@@ -348,7 +348,8 @@ def iterations_of(
     """Each iteration's activities of each layer, from the states that the images alone give, or from `states`."""
     drive, first = algorithm.bottom_up(images)
     start = first if states is None else states
-    return [ys for ys, _ in algorithm.iterate(drive, normalize(one_hot(classes, 10).double()), start)]
+    label = normalize(one_hot(classes, 10).double()).unsqueeze(0)
+    return [[y.squeeze(0) for y in ys] for ys, _ in algorithm.iterate(drive, label, start)]
 
 
 @ARCHITECTURES
@@ -410,6 +411,22 @@ def test_all_layers_change_at_once() -> None:
 
 
 @ARCHITECTURES
+def test_what_no_label_has_reached_is_computed_once_for_all(architecture: Architecture) -> None:
+    algorithm = make(architecture=architecture)
+    algorithm.train_epoch(1)
+    images, targets = algorithm.train.inputs[:5], algorithm.train.targets[:5]
+    classes = torch.stack([targets, (targets + 1) % 10, (targets + 4) % 10])
+    drive, states = algorithm.bottom_up(images)
+    run = [ys for ys, _ in algorithm.iterate(drive, normalize(one_hot(classes, 10).double()), states)]
+    # Each iteration brings the labels down a layer, from the third.
+    assert [[len(y) for y in ys] for ys in run] == [[1, 1, 3], [1, 3, 3], [3, 3, 3], [3, 3, 3]]
+    for number, of_label in enumerate(classes):
+        for ys, zs in zip(run, iterations_of(algorithm, images, of_label), strict=True):
+            for y, z in zip(ys, zs, strict=True):
+                torch.testing.assert_close(y[number % len(y)], z, rtol=0, atol=1e-12)
+
+
+@ARCHITECTURES
 def test_the_first_states_know_nothing_of_the_weights_from_above(architecture: Architecture) -> None:
     algorithm, other = make(architecture=architecture), make(architecture=architecture)
     for layer in other.layers:
@@ -446,13 +463,12 @@ def test_positive_and_negative_data_differ_in_the_label_alone_and_it_is_never_ri
             drive, first = algorithm.bottom_up(algorithm.train.inputs[part])
             algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
             drives, label, states = seen[0]
-            positive, negative = label[:20], label[20:]
+            positive, negative = label
             assert torch.equal(positive, normalize(one_hot(algorithm.train.targets[part], 10).double()))
             assert torch.equal(negative, normalize(one_hot(negative.argmax(1), 10).double()))
             assert (negative.argmax(1) != algorithm.train.targets[part]).all()
-            for both, one in zip([drives, *states], [drive, *first], strict=True):
-                torch.testing.assert_close(both[:20], one, rtol=0, atol=1e-12)
-                torch.testing.assert_close(both[20:], one, rtol=0, atol=1e-12)
+            for given, one in zip([drives, *states], [drive, *first], strict=True):
+                torch.testing.assert_close(given, one, rtol=0, atol=1e-12)
 
 
 def test_wrong_labels_are_drawn_from_the_softmax_before_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
