@@ -3,7 +3,7 @@
 Source: The Forward-Forward Algorithm, section 2 (sum of squares and its negative) and section 8 (sums of
 unsquared activities).
 
-Each takes activities (B, width) to goodness (B,). `threshold_scale(width)` is the goodness of a layer whose
+Each takes activities (..., width) to goodness (...). `threshold_scale(width)` is the goodness of a layer whose
 units all have activity 1; the threshold is θ times that, so that one θ means the same in every function.
 `half_gradient` is half of the derivative by the activities, each row of it times a factor: the released code drops the
 factor 2 of the squares, and the learning rates of the presets are in its units.
@@ -17,7 +17,7 @@ from torch.linalg import vector_norm
 
 
 class Goodness(Protocol):
-    """Activities (B, width) -> goodness (B,)."""
+    """Activities (..., width) -> goodness (...)."""
 
     def __call__(self, activities: Tensor) -> Tensor: ...
 

@@ -24,7 +24,7 @@ _FIRST_RUNNING_MEAN = 0.5  # of every unit's activity, as in the released code
 
 
 def normalize(activities: Tensor) -> Tensor:
-    """Divide each row of (B, n) by its root mean square: all that is left for the next layer is the direction.
+    """Divide each row of (..., n) by its root mean square: all that is left for the next layer is the direction.
 
     The released code's form: `a / (tiny + sqrt(mean(a²)))`, on the image as on the hidden layers.
     """

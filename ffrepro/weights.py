@@ -28,7 +28,7 @@ class Weights(Protocol):
         ...
 
     def product(self, source: Tensor, onto: Tensor) -> Tensor:
-        """What `source` (B, fan_in) drives, added to `onto` (width,) or (B, width): a new tensor (B, width)."""
+        """What `source` (B, fan_in) drives, added to `onto`: a row or (B, width). Returns a new tensor (B, width)."""
         ...
 
     def learn(

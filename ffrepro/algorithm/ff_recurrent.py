@@ -158,8 +158,8 @@ class FFRecurrent:
 
         Yields:
             Of each iteration the activities (n, B, width) of each layer, before they are mixed with the old states, and
-            the normalised states (n, B, width) of each layer, one step before, which drove its neighbours. Where no
-            label has come down to a layer both are (1, B, width).
+            the normalised states (n, B, width) of each layer, one step before, which drove its neighbours. Each is
+            (1, B, width) until a label has reached it: the normalised states an iteration after the activities.
         """
         drives = [image_drive.unsqueeze(0), *(connections.bias for connections in self.connections[1:])]
         drives[-1] = _driven(self.connections[-1].sources[1], label, drives[-1])
@@ -290,7 +290,10 @@ class FFRecurrent:
 
 
 def _driven(weights: Weights, given: Tensor, onto: Tensor) -> Tensor:
-    """What `given` (n, B, fan_in) drives, added to `onto` (width,) or (n, B, width); one of both n may be 1."""
+    """What `given` (n, B, fan_in) drives, added to `onto` (width,) or (n, B, width): a new tensor (n, B, width).
+
+    One of both n may be 1.
+    """
     if onto.dim() == 3 and len(onto) != len(given):
         return onto + _driven(weights, given, onto.new_zeros(weights.width))
     return weights.product(given.flatten(0, 1), onto.view(-1, weights.width)).view(*given.shape[:2], -1)

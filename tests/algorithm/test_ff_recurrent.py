@@ -1,6 +1,6 @@
 """`ff_recurrent` against its formulas in NumPy, against autograd, and against loops over images and labels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,12 +187,13 @@ class InNumpy:
     [
         (Mlp((30, 25), 2.0), 2, 0.3),
         (Mlp((30, 25), 2.0), 2, 0.7),
-        (DENSE, 3, 0.3),
+        (Mlp((30, 25), 2.0), 3, 0.0),
+        (DENSE, 4, 0.3),
         (Mlp((30,), 2.0), 2, 0.3),
         (LOCAL, 3, 0.3),
         (LocalReceptiveFields(LOCAL.layers[:1], 2.0, 1), 2, 0.3),
     ],
-    ids=["two layers", "damped more", "three layers", "one layer", "local", "one local layer"],
+    ids=["two layers", "damped more", "not damped", "three layers", "one layer", "local", "one local layer"],
 )
 @pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfSquares()], ids=["high", "low"])
 def test_minibatches_follow_the_formulas(
@@ -310,7 +311,7 @@ def test_image_and_labels_are_multiplied_once_for_all_iterations(monkeypatch: py
     monkeypatch.setattr("ffrepro.layers.significant", lambda factors: None)
     algorithm = make()
     algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
-    # Twenty images and one row for peer normalization; of states both halves at each iteration; of labels both kinds.
+    # Twenty images and one row for peer normalization; of states both phases at each iteration; of labels both kinds.
     states = 2 * 20 * algorithm.iterations + 1
     assert rows == [[21, states], [states, states], [states, 41]]
 
@@ -424,6 +425,20 @@ def test_what_no_label_has_reached_is_computed_once_for_all(architecture: Archit
         for ys, zs in zip(run, iterations_of(algorithm, images, of_label), strict=True):
             for y, z in zip(ys, zs, strict=True):
                 torch.testing.assert_close(y[number % len(y)], z, rtol=0, atol=1e-12)
+
+
+def test_so_is_it_when_every_label_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm = make()
+    counted: list[int] = []
+    for layer in algorithm.layers:
+
+        def goodness(y: Tensor, of_layer: Callable[[Tensor], Tensor] = layer.goodness) -> Tensor:
+            counted.append(len(y))
+            return of_layer(y)
+
+        monkeypatch.setattr(layer, "goodness", goodness)
+    algorithm.goodness_of_labels(algorithm.train.first(20))
+    assert counted == [1, 1, 10, 1, 10, 10, 10, 10, 10, 10, 10, 10]
 
 
 @ARCHITECTURES
