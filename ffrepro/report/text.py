@@ -65,8 +65,12 @@ def number(value: float | None, metric: str = "error", digits: int = 2) -> str:
     """Percentages, perplexities and bits with `digits` decimals, everything else with four figures."""
     if value is None:
         return NONE
-    fixed = any(kind in metric for kind in ("error", "accuracy", "perplexity", "bits"))
-    return plain_minus(f"{value:.{digits}f}" if fixed else f"{value:.4g}")
+    return plain_minus(f"{value:.{digits}f}" if _has_decimals(metric) else f"{value:.4g}")
+
+
+def _has_decimals(metric: str) -> bool:
+    """Whether it is always shown with as many decimals."""
+    return any(kind in metric for kind in ("error", "accuracy", "perplexity", "bits"))
 
 
 def unit_of(metric: str) -> str:
@@ -74,11 +78,12 @@ def unit_of(metric: str) -> str:
 
 
 def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> str:
-    """Mean ± standard deviation; a single run has no ±."""
-    if value is None:
-        return NONE
-    mean = number(value.mean, metric, digits)
-    return mean if value.std is None else f"{mean} ± {number(value.std, metric, digits)}"
+    """Mean ± standard deviation, with as many decimals; a single run has no ±."""
+    if value is None or value.std is None:
+        return number(None if value is None else value.mean, metric, digits)
+    if not _has_decimals(metric):  # as many as four figures of the mean have
+        digits = max(0, 3 - int(f"{value.mean:.3e}".rpartition("e")[2]))
+    return plain_minus(f"{value.mean:.{digits}f} ± {value.std:.{digits}f}")
 
 
 def low_to_high(group: Group, metric: str) -> str:

@@ -26,6 +26,11 @@ def test_numbers() -> None:
     assert text.number(0.012345, "test_loss") == "0.01235"
     assert text.number(None) == text.NONE
     assert text.summary(Summary(2, 91.0, 1.0), "test_perplexity") == "91.00 ± 1.00"
+    assert text.summary(Summary(2, 0.5, 0.00123), "test_loss") == "0.5000 ± 0.0012"
+    assert text.summary(Summary(2, -0.0999996, 0.00002), "test_loss") == "−0.1000 ± 0.0000"
+    assert text.summary(Summary(2, 0.0, 0.0), "test_loss") == "0.000 ± 0.000"
+    assert text.summary(Summary(2, 12345.6, 7.8), "samples") == "12346 ± 8"
+    assert text.summary(Summary(1, 0.5, None), "test_loss") == "0.5"
 
 
 @pytest.mark.parametrize(
