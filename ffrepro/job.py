@@ -3,6 +3,7 @@
 With run.py the only reader of the whole config.
 """
 
+import glob
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def prepare(config: DictConfig) -> Job:
 def _table_and_row(
     config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str], data_sha256: str
 ) -> tuple[str, str]:
-    """Where a run belongs: what differs from its preset is kept among the sweeps, in a folder all its seeds share."""
+    """Where a run belongs: one with options of its own is kept among the sweeps, in a folder all its seeds share."""
     changed = record.changed(overrides)
     preset = HydraConfig.get().runtime.choices.get("experiment")
     if preset == f"{config.table}/{config.row}" and not changed:
@@ -166,7 +167,12 @@ def _table_and_row(
             **({"data": data_sha256} if values["dataset"].get("path") else {}),
         }
     )
-    return "sweeps", "-".join([*([config.row] if config.row else []), tidy, variant[:8]])
+    row = f"{config.row}-" if config.row else ""
+    # The same asked for in other words, such as what has become the preset's since, is in the folder it has.
+    pattern = f"{glob.escape(row)}*-{variant[:8]}"
+    places = [from_root(config.results_dir) / kind / "sweeps" for kind in ("runs", "checkpoints")]
+    known = [folder.name for place in places for folder in sorted(place.glob(pattern))]
+    return "sweeps", known[0] if known else f"{row}{tidy}-{variant[:8]}"
 
 
 def _own_budget(overrides: list[str]) -> bool:

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from ffrepro.dataset.digits import Digits
 from ffrepro.dataset.grammar import made_up_text
-from ffrepro.job import prepare
+from ffrepro.job import Job, prepare
 from ffrepro.paths import CONF
 from ffrepro.record import Record
 from tests.conftest import CommandLine, Finished, killed_by
@@ -778,6 +778,20 @@ socket.socket.connect = local_only
 # What is a row, and what is not ---------------------------------------------------------------------
 
 
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Job]:
+    digits = Digits(name="digits", validation=0, stand_in=False).load(torch.device("cpu"))
+    monkeypatch.setattr("ffrepro.job._load_dataset", lambda config, device: digits)
+
+    def of_options(*options: str) -> Job:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose("config", [*options, f"results_dir={tmp_path}"], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        return prepare(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+
+    return of_options
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -788,17 +802,30 @@ socket.socket.connect = local_only
     ],
     ids=["two presets mixed", "a precision asked for", "a budget of one's own", "a name without its preset"],
 )
-def test_what_only_looks_like_a_row_is_a_sweep(
-    options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    digits = Digits(name="digits", validation=0, stand_in=False).load(torch.device("cpu"))
-    monkeypatch.setattr("ffrepro.job._load_dataset", lambda config, device: digits)
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [*options, f"results_dir={tmp_path}"], return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    job = prepare(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+def test_what_only_looks_like_a_row_is_a_sweep(options: list[str], prepared: Callable[..., Job]) -> None:
+    job = prepared(*options)
     assert job.table == "sweeps"
     assert job.budget == ("custom" if "budget" in options[-1] else "paper")
+
+
+@pytest.mark.parametrize("begun", ["runs", "checkpoints"])
+def test_the_same_asked_for_in_other_words_is_the_same_run(
+    begun: str, prepared: Callable[..., Job], tmp_path: Path
+) -> None:
+    held_out = ["experiment=table1/bp", "dataset.validation=50"]
+    in_words = [*held_out, "goodness=sum_of_squares"]  # the preset's
+    first, second = prepared(*held_out), prepared(*in_words)
+    assert first.fingerprint == second.fingerprint
+    assert "goodness" in second.row
+    (tmp_path / begun / "sweeps" / first.row).mkdir(parents=True)
+    assert prepared(*in_words).path == first.path
+    assert prepared(*in_words, "seed=1").path.parent == first.path.parent
+    # Something else is not there.
+    for options in (
+        ["experiment=table1/bp", "dataset.validation=51"],
+        ["experiment=table1/ff_supervised", *held_out[1:]],
+    ):
+        assert prepared(*options).path.parent != first.path.parent
 
 
 def test_a_stand_in_does_not_replace_a_record_of_the_data(command_line: CommandLine, tmp_path: Path) -> None:

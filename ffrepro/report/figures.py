@@ -151,7 +151,7 @@ def _curve(
         title=row.spec.label,
         caption=_caption(group, f"Mean of {text.counted(len(group.counted), 'seed')}"),
         alt=f"Learning curve of {row.spec.label}. Error, {'; '.join(said)}."
-        + (f" The paper's: {text.given(paper)} %." if paper is not None else ""),
+        + (f" The paper's test error: {text.given(paper)} %." if paper is not None else ""),
     )
 
 

@@ -200,4 +200,4 @@ def test_a_papers_number_of_other_data_is_no_line_in_the_learning_curve(
 ) -> None:
     rows = [replace(row, reproduced=reproduced) for row in made_table().rows if row.name == "same"]
     (curve,) = of_table(compare(replace(made_table(), rows=rows), runs(1.3, 1.4, 1.35))).curves
-    assert ("The paper's: 1.36 %" in curve.alt) == drawn
+    assert ("The paper's test error: 1.36 %" in curve.alt) == drawn
