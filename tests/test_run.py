@@ -847,7 +847,7 @@ cp "$1" "$SEEN"
 (for task in 0 1; do
   SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 \\
   SLURM_JOB_NODELIST=here SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 bash "$1"
-done; touch "$SEEN.done") > /dev/null 2>&1 &
+done; touch "$SEEN.done") > "$SEEN.log" 2>&1 &
 echo Submitted batch job 7
 """,
     "srun": """#!/bin/bash
@@ -870,7 +870,7 @@ def test_the_slurm_preset_hands_every_run_to_the_cluster(python: Callable[..., A
     options = [*SMALL, f"results_dir={tmp_path}", "seed=0,1", "hydra.launcher.partition=some"]
     environment = {"PATH": f"{commands}:{os.environ['PATH']}", "SEEN": str(seen)}
     finished = python("-m", "ffrepro", "-m", "sweep=slurm", *options, cwd=tmp_path, environment=environment)
-    assert finished.returncode == 0, finished.stderr
+    assert finished.returncode == 0, f"{finished.stderr}\nThe jobs said:\n{seen.with_suffix('.log').read_text()}"
     assert sorted(Path(place).name for place in records(tmp_path)) == ["smoke-seed0.json", "smoke-seed1.json"]
     asked = [line.removeprefix("#SBATCH ") for line in seen.read_text().splitlines() if line.startswith("#SBATCH")]
     wanted = {"--partition=some", "--gpus-per-node=1", "--cpus-per-task=4", "--mem=16GB", "--time=120"}
