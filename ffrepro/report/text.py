@@ -65,11 +65,11 @@ def number(value: float | None, metric: str = "error", digits: int = 2) -> str:
     """Percentages, perplexities and bits with `digits` decimals, everything else with four figures."""
     if value is None:
         return NONE
-    return plain_minus(f"{value:.{digits}f}" if _has_decimals(metric) else f"{value:.4g}")
+    return plain_minus(f"{value:.{digits}f}" if _has_fixed_decimals(metric) else f"{value:.4g}")
 
 
-def _has_decimals(metric: str) -> bool:
-    """Whether it is always shown with as many decimals."""
+def _has_fixed_decimals(metric: str) -> bool:
+    """Whether its numbers have the same number of decimals whatever their size."""
     return any(kind in metric for kind in ("error", "accuracy", "perplexity", "bits"))
 
 
@@ -79,9 +79,11 @@ def unit_of(metric: str) -> str:
 
 def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> str:
     """Mean ± standard deviation, with as many decimals; a single run has no ±."""
-    if value is None or value.std is None:
-        return number(None if value is None else value.mean, metric, digits)
-    if not _has_decimals(metric):  # as many as four figures of the mean have
+    if value is None:
+        return NONE
+    if value.std is None:
+        return number(value.mean, metric, digits)
+    if not _has_fixed_decimals(metric):  # as many as four figures of the mean have
         digits = max(0, 3 - int(f"{value.mean:.3e}".rpartition("e")[2]))
     return plain_minus(f"{value.mean:.{digits}f} ± {value.std:.{digits}f}")
 
