@@ -11,6 +11,10 @@ from torch import Tensor
 from ffrepro.device import copies_factors, rounding_factors
 from ffrepro.optimizer.momentum import momentum_step
 
+# Of gradients of up to this many rows, on a CPU, copies rounded to bf16 cost more than their products save: in fp32 a
+# product is added in the one pass over the velocities that decays them.
+_FEW_ROWS = 32
+
 
 class Weights(Protocol):
     """What connections are made of."""
@@ -62,7 +66,7 @@ class Learning:
     def learn(
         self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
     ) -> None:
-        if self._copies_factors:
+        if self._copies_factors and (source.is_cuda or len(source) > _FEW_ROWS):
             source, delta = source.to(self.rounded.dtype), delta.to(self.rounded.dtype)
         with rounding_factors(self.rounded.dtype):
             self._add_gradient(source, delta, momentum, share)

@@ -518,6 +518,22 @@ def test_gradients_of_copied_factors_are_rounded_too(kind: str, monkeypatch: pyt
 
 
 @KINDS
+@pytest.mark.parametrize("rows", [32, 33])
+def test_factors_of_few_rows_are_not_copied(kind: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "copies_factors", lambda products, device: products == torch.bfloat16)
+    layer = MAKERS[kind](torch.bfloat16)
+    kinds: list[torch.dtype] = []
+
+    def spy(source: Tensor, delta: Tensor, *_: float) -> None:
+        kinds.extend([source.dtype, delta.dtype])
+
+    monkeypatch.setattr(layer, "_add_gradient", spy)
+    source, delta = (random(rows, n, seed=n, dtype=torch.float32) for n in (layer.fan_in, layer.width))
+    layer.learn(source, delta, share=0.5, momentum=0.5, rate=0.1, weight_cost=0.01)
+    assert kinds == 2 * [torch.float32 if rows == 32 else torch.bfloat16]
+
+
+@KINDS
 def test_steps_of_no_rows_keep_the_momentum_alone(kind: str) -> None:
     layer, still = MAKERS[kind](torch.float32), MAKERS[kind](torch.float32)
     for one, rows in ((layer, 0), (still, 8)):
