@@ -21,7 +21,13 @@ _NO_NAME = "Config group override must be a string or a list."
 
 @contextmanager
 def mistakes_explained(arguments: list[str]) -> Iterator[None]:
-    """Raise as a UserError, one line, what Hydra says meanwhile of the command line's `arguments`."""
+    """Raise as a UserError, one line, what Hydra says meanwhile of the command line's `arguments`.
+
+    And what it would take: that an option be taken out (`~seed`), without which no run can do.
+    """
+    for argument in arguments:
+        if argument.startswith("~") and not argument.startswith("~hydra"):
+            raise UserError(f"{argument} takes out an option that runs need: give it another value instead.")
     try:
         yield
     except Exception as error:

@@ -3,8 +3,9 @@
 import hydra
 import pytest
 
+from ffrepro.errors import UserError
 from ffrepro.paths import CONF
-from ffrepro.suggest import explain, is_mistake
+from ffrepro.suggest import explain, is_mistake, mistakes_explained
 
 
 def explained(*arguments: str) -> str:
@@ -57,6 +58,20 @@ def test_what_is_not_understood_is_at_least_one_line() -> None:
     assert "\n" not in text
     assert explain(ValueError("first\nsecond"), []) == "first second"
     assert not is_mistake(ValueError("first\nsecond"))
+
+
+@pytest.mark.parametrize("taken_out", ["~goodness=3", "~goodness", "~dataset.validation", "~threads"])
+def test_an_option_cannot_be_taken_out(taken_out: str) -> None:
+    with (
+        pytest.raises(UserError, match=rf"^{taken_out} takes out an option that runs need: give it another value"),
+        mistakes_explained(["seed=1", taken_out]),
+    ):
+        pytest.fail("it goes on")
+
+
+def test_what_hydra_itself_has_can_be_taken_out() -> None:
+    with mistakes_explained(["~hydra/launcher", "seed=1"]):
+        pass
 
 
 @pytest.mark.parametrize("arguments", [["seed=1"], ["experiment=no/such"], ["experiment=a,b", "seed=1,2"]])
