@@ -1,6 +1,6 @@
 """CUDA graphs: a training step's hundred small kernels started by one call.
 
-At these sizes an H200 computes a step in less time than Python needs to start its kernels one by one.
+At these sizes a fast GPU may compute a step in less time than Python needs to start its kernels one by one.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """A run made ready: what it is, where it belongs, where its files go.
 
-With run.py the only reader of the whole config.
+Here and in run.py the whole config is read; data sets, architectures and algorithms are given their parts.
 """
 
 import glob
