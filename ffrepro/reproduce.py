@@ -116,7 +116,7 @@ def _announce(
     elif recorded:
         console.print(
             f"{recorded} of {len(runs)} runs have a record in {options.results}, and are run again only where they "
-            "failed or their options or data have changed: another folder (RESULTS=my-results) keeps yours apart, "
+            "failed or their options have changed: another folder (RESULTS=my-results) keeps yours apart, "
             "ARGS=rerun=true replaces all."
         )
     where = f" RESULTS={shlex.quote(options.results)}" if options.results != "results" else ""

@@ -54,9 +54,11 @@ def _known(job: Job) -> Record | None:
     if job.config.rerun or not job.path.exists():
         return None
     known = record.load(job.path)
-    if job.dataset.stand_in and not known.data["stand_in"]:
+    other_data = known.data["sha256"] != job.dataset.sha256
+    if other_data and known.status != "failed" and not known.data["stand_in"]:
         raise UserError(
-            f"{job.path} is of the real data, and a stand-in does not replace it: give another results_dir=…"
+            f"{job.path} is of other data than {job.dataset.name} as found here: give another results_dir=…, or "
+            "replace it with rerun=true."
         )
     # Computed anew: what it keeps may be from before an option that it does not use was there.
     same = record.identity(known.config, known.choices, known.data["sha256"]) == job.fingerprint

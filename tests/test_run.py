@@ -318,9 +318,13 @@ Digits.load = lambda self, device: replace(load(self, device), sha256="of other 
     assert other.code == 0, other.err
     assert "going on" not in other.err
     assert len(the_record(tmp_path)["history"]) == 6
-    # The record, too, is known only with the data it was made from.
+    # The record, too, is known only with the data it was made from, and other data do not replace it.
     assert "recorded already" in command_line(*command, patch=patch).err
-    assert "recorded already" not in command_line(*command).err
+    record = the_record(tmp_path)
+    assert_one_complaint(command_line(*command), "is of other data than digits", "results_dir=…", "rerun=true")
+    assert the_record(tmp_path) == record
+    assert command_line(*command, "rerun=true").code == 0
+    assert the_record(tmp_path)["data"]["sha256"] != "of other files"
 
 
 def test_a_damaged_checkpoint_is_named(command_line: CommandLine, tmp_path: Path) -> None:
@@ -828,16 +832,21 @@ def test_the_same_asked_for_in_other_words_is_the_same_run(
         assert prepared(*options).path.parent != first.path.parent
 
 
-def test_a_stand_in_does_not_replace_a_record_of_the_data(command_line: CommandLine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stand_in", "status", "replaced"), [(False, "ok", False), (True, "ok", True), (False, "failed", True)]
+)
+def test_a_stand_in_does_not_replace_a_record_of_the_data(
+    stand_in: bool, status: str, replaced: bool, command_line: CommandLine, tmp_path: Path
+) -> None:
     options = [*SMALL[:3], *SMALL[4:], f"results_dir={tmp_path}"]
     assert command_line(*options, patch=NO_DATA).code == 0
-    ((place, record),) = records(tmp_path).items()
-    record["data"]["stand_in"] = False
+    ((place, made),) = records(tmp_path).items()
+    record = made | {"data": made["data"] | {"stand_in": stand_in, "sha256": "of other files"}, "status": status}
     (tmp_path / "runs" / place).write_text(json.dumps(record))
-    finished = command_line(*options, "rerun=false", patch=NO_DATA)
-    assert finished.code == 2
-    assert "a stand-in does not replace it" in finished.err
-    assert records(tmp_path)[place] == record
+    finished = command_line(*options, patch=NO_DATA)
+    assert finished.code == (0 if replaced else 2)
+    assert ("is of other data than digits (for mnist) as found here" in finished.err) != replaced
+    assert (records(tmp_path)[place] == record) != replaced
 
 
 # What a cluster's commands do, here: the two jobs of an array one after the other.
