@@ -43,6 +43,8 @@ def hybrid_images(images: Tensor, image_shape: tuple[int, ...], blurs: int, gene
 
     The other is never the image itself. Long-range shape is wrong in them, short-range shape is right.
     """
+    # Another image, which in one of ten is of the same digit: to rule that out would take labels, and these nets are to
+    # learn without any.
     size = len(images)
     other = (
         torch.arange(size, device=images.device)

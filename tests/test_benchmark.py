@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ffrepro import benchmark
+from ffrepro import benchmark, table
 from ffrepro.benchmark import deep_nets, rows, started
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import DataNotFoundError
@@ -45,6 +45,21 @@ def test_an_epoch_is_some_minibatches_times_all_of_them(monkeypatch: pytest.Monk
     assert found["epoch_s"] == pytest.approx(0.6)
     assert found["bare_products_epoch_s"] == pytest.approx(0.3)
     assert said == "case: an epoch in 0.60 s, 2.00 times that of bare products and updates."
+
+
+@pytest.mark.usefixtures("small")
+def test_the_hybrids_of_an_epoch_are_made_minibatch_by_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    make = rows.hybrid_images
+    monkeypatch.setattr(
+        rows, "hybrid_images", lambda images, *more: (sizes.append(len(images)), make(images, *more))[1]
+    )
+    monkeypatch.setattr(rows, "seconds", lambda work, device: (work(), 0.25)[1])
+    said, found = rows.hybrids(CPU, "fp32")
+    images = found["images"]
+    assert images == len(made((28, 28)).train) // 100 * 100 > 0
+    assert sizes == [100] * (images // 100 * (1 + rows.ROUNDS))  # the first are not timed
+    assert (said, found["seconds"]) == (f"Hybrid images, 6 blurs, {images} images: 0.25 s.", 0.25)
 
 
 def test_a_net_writes_from_the_beginning_of_every_string(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,5 +144,6 @@ def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
 
 def test_every_part_measures_presets_that_are_there() -> None:
     experiments = {case.experiment for case in rows.CASES}
+    assert {row.experiment for row in table.load("table1").rows} <= experiments
     assert set(rows.HELD) <= experiments
     assert len(benchmark.PARTS["memory"]) == len(rows.HELD)

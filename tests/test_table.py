@@ -70,6 +70,10 @@ def test_rows_are_named_once_and_every_preset_has_its_row(name: str) -> None:
         ("ff_supervised", 1.36, "S"),
         ("ff_supervised_fast", 1.46, "S"),
         ("ff_released_code", 1.47, "P"),
+        ("ff_unsupervised", 1.37, "S"),
+        ("ff_unsupervised_local", 1.16, "S"),
+        ("ff_supervised_jittered", 0.64, "S"),
+        ("ff_recurrent", 1.31, "S"),
     ],
 )
 def test_table_1_has_the_papers_numbers(row: str, paper: float, mark: str) -> None:

@@ -46,8 +46,7 @@ class FFUnsupervised:
         softmax_epochs: how long it is trained after them, as part of the last epoch; no budget scales it.
         head_learning_rate: of the softmax.
         head_weight_cost: its decay, inside its learning rate.
-        first_layer_counts: whether the softmax reads the first hidden layer; the paper's does not, since it makes it
-            worse.
+        first_layer_counts: whether the softmax reads the first hidden layer too, which the paper says is worse.
     """
 
     training_passes: ClassVar[float] = 2.5  # two forward; the gradient of what is not yet told apart
@@ -84,7 +83,7 @@ class FFUnsupervised:
         self.weight_cost = weight_cost
         self.peer_normalization = peer_normalization
         self.threshold = threshold
-        self.softmax = softmax
+        self.when_softmax = softmax
         self.softmax_epochs = softmax_epochs
         self.head_learning_rate = head_learning_rate
         self.head_weight_cost = head_weight_cost
@@ -129,7 +128,7 @@ class FFUnsupervised:
 
     def train_epoch(self, epoch: int) -> Metrics:
         metrics = self._learn_from_all(partial(self.minibatch, gain=self.schedule.gain(epoch)))
-        if self.softmax == "after" and epoch == self.schedule.epochs:
+        if self.when_softmax == "after" and epoch == self.schedule.epochs:
             schedule = HoldThenLinear(self.softmax_epochs, None)
             for further in range(1, self.softmax_epochs + 1):
                 metrics |= self._learn_from_all(partial(self.softmax_minibatch, gain=schedule.gain(further)))
@@ -141,7 +140,7 @@ class FFUnsupervised:
         epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
         *losses, errors = total(minibatch, self.train, epoch_batches, self, self.mask_generator).tolist()
         metrics = {"loss": losses[0] / len(epoch_batches)} if losses else {}
-        if self.softmax == "beside" or not losses:
+        if self.when_softmax == "beside" or not losses:
             metrics["running_error"] = 100.0 * errors / epoch_batches.numel()
         return metrics
 
@@ -159,7 +158,7 @@ class FFUnsupervised:
             for layer, y, x in zip(self.layers, activities, given, strict=False)
         ]
         read = [x[:size] for x in given[1:]]
-        errors = self._learn_softmax(read, targets, gain) if self.softmax == "beside" else losses[0].new_zeros(1)
+        errors = self._learn_softmax(read, targets, gain) if self.when_softmax == "beside" else losses[0].new_zeros(1)
         return torch.cat([torch.stack(losses).mean().view(1), errors])
 
     def softmax_minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:

@@ -27,7 +27,7 @@ from ffrepro.record import environment, git_state
 Measurement = Callable[[torch.device, str], tuple[str, dict[str, Any]]]
 
 PARTS: dict[str, list[Measurement]] = {
-    "epochs": [partial(rows.epoch, case) for case in rows.CASES],
+    "epochs": [*(partial(rows.epoch, case) for case in rows.CASES), rows.hybrids],
     "roll_outs": [rows.roll_outs],
     "deep_nets": [partial(deep_nets.images_per_second, depth) for depth in deep_nets.DEPTHS],
     "memory": [partial(rows.memory, case) for case in rows.CASES if case.experiment in rows.HELD],

@@ -10,13 +10,13 @@ _MAP, _ITERATIONS = 32 * 32 * 3, 10  # units of a map, and what the nets of them
 
 
 def layered(
-    widths: tuple[int, ...], device: torch.device, dtype: torch.dtype, minibatches: int
+    widths: tuple[int, ...], passes: int, device: torch.device, dtype: torch.dtype, minibatches: int
 ) -> Callable[[], object]:
-    """The products of three passes, of the weight gradient and nothing else but the update, for whole minibatches."""
+    """The products of the passes, of the weight gradient and nothing else but the update, for whole minibatches."""
     layers = []
     for below, above in pairwise([784, *widths]):
         weight, velocity = torch.ones(below, above, device=device), torch.zeros(below, above, device=device)
-        inputs = torch.ones(3 * BATCH, below, device=device, dtype=dtype)
+        inputs = torch.ones(passes * BATCH, below, device=device, dtype=dtype)
         deltas = torch.ones(2 * BATCH, above, device=device, dtype=dtype)
         layers.append((weight, velocity, weight.to(dtype), inputs, deltas))
 

@@ -15,6 +15,7 @@ from ffrepro.benchmark.bare_products import BATCH, layered, masked
 from ffrepro.benchmark.started import ROUNDS, begun, loaded, seconds
 from ffrepro.device import PRECISIONS, choose_device, fast_bf16
 from ffrepro.layers import significant
+from ffrepro.negatives import hybrid_images
 from ffrepro.record import peak_memory_bytes
 
 _WARM_UP, _WARM_UP_EPOCHS = 5_000, 4  # examples
@@ -26,22 +27,24 @@ _SEEDS, _COMPARED, _WIDTHS, _EPOCHS = (0, 1, 2), 20_000, (500, 500), 10
 class Case:
     """A row of a table, and what an epoch of it is.
 
-    `widths` where bare products of its shapes are compared; `maps` of a recurrent net of so many maps of local fields,
-    where the same products by dense matrices are, most of whose weights are masked.
+    `widths` where bare products of its shapes are compared, of as many `passes` through the net; `maps` of a net of so
+    many maps of local fields, where the same products by dense matrices are, most of whose weights are masked.
     """
 
     name: str
     experiment: str
     examples: int
     widths: tuple[int, ...] | None = None
+    passes: int = 3
     maps: int | None = None
 
 
 CASES = (
     Case("supervised, 784-1000-1000-1000, 50,000 images", "table1/ff_released_code", 50_000, (1000, 1000, 1000)),
     Case("supervised, 784-4×2000, 60,000 images", "table1/ff_supervised", 60_000, (2000, 2000, 2000, 2000)),
+    Case("supervised at twice the learning rate, 784-4×2000, 60,000 images", "table1/ff_supervised_fast", 60_000),
     Case("supervised and jittered, 784-4×2000, 60,000 images", "table1/ff_supervised_jittered", 60_000),
-    Case("unsupervised, 784-4×2000, 60,000 images", "table1/ff_unsupervised", 60_000),
+    Case("unsupervised, 784-4×2000, 60,000 images", "table1/ff_unsupervised", 60_000, (2000, 2000, 2000, 2000), 2),
     Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
     Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
     Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
@@ -55,6 +58,7 @@ CASES = (
 _LARGEST = CASES[1]
 HELD = (_LARGEST.experiment, "table2/ff_max_ssq_3")  # of these the memory
 _WRITING = "table3/ff_separated"
+_HYBRID, _BLURS = "table1/ff_unsupervised", 6
 
 
 def epoch(case: Case, device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:
@@ -70,7 +74,7 @@ def epoch(case: Case, device: torch.device, precision: str) -> tuple[str, dict[s
     algorithm.train = dataset.train.first(minibatches * BATCH)
     bare: Callable[[], object] = lambda: None  # noqa: E731 - nothing is compared
     if case.widths:
-        bare = layered(case.widths, device, PRECISIONS[precision], minibatches)
+        bare = layered(case.widths, case.passes, device, PRECISIONS[precision], minibatches)
     elif case.maps:
         learned = _learned(lambda: algorithm.train_epoch(1))
         bare = masked(case.maps, learned, device, PRECISIONS[precision], minibatches)
@@ -84,6 +88,22 @@ def epoch(case: Case, device: torch.device, precision: str) -> tuple[str, dict[s
         found["ratio_to_bare_products"] = statistics.median(ours / bare for ours, bare in pairs)
         said += f", {found['ratio_to_bare_products']:.2f} times that of {found['compared_with']}"
     return f"{said}.", found
+
+
+def hybrids(device: torch.device, _: str) -> tuple[str, dict[str, Any]]:
+    """Seconds in which the hybrid images of an epoch are made."""
+    dataset = loaded(_HYBRID, device)
+    images, generator = dataset.train.inputs[:BATCH], torch.Generator(device).manual_seed(0)
+    n_minibatches = len(dataset.train) // BATCH
+
+    def made() -> None:
+        for _ in range(n_minibatches):
+            hybrid_images(images, dataset.input_shape, _BLURS, generator)
+
+    made()
+    taken = statistics.median(seconds(made, device) for _ in range(ROUNDS))
+    said = f"Hybrid images, {_BLURS} blurs, {n_minibatches * BATCH:,} images: {taken:.2f} s."
+    return said, {"images": n_minibatches * BATCH, "blurs": _BLURS, "seconds": taken}
 
 
 def roll_outs(device: torch.device, precision: str) -> tuple[str, dict[str, Any]]:

@@ -156,7 +156,8 @@ def _layer_grid(test: str, rows: list[tuple[str, Group]]) -> Grid:
     what = {
         "goodness": "The label with the highest goodness wins, summed over the layers named.",
         "softmax": "A softmax reads the normalised activities of the layers named; the image has the neutral label, "
-        "or none.",
+        "or none. Where labels are part of the data it is one softmax, with its weights for the other layers left out; "
+        "unsupervised nets have one of their own for each reading.",
     }[test]
     bands = [("A single layer", len(singles)), ("Several layers", len(prefixes)), ("The net", 1)]
     return Grid(

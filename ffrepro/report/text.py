@@ -193,10 +193,13 @@ def commits(group: Group) -> list[str]:
 
 
 def device(group: Group) -> str:
-    """The devices, and the precisions with how often each was used where they differ."""
-    used = [str(run.record.environment["precision"]) for run in group.counted]
+    """The devices, the threads of a CPU, and the precisions with how often each was used where they differ."""
+    machines = [run.record.environment for run in group.counted]
+    threads = sorted({int(machine["threads"]) for machine in machines if not machine["cuda"]})
+    computed = [f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"] if threads else []
+    used = [str(machine["precision"]) for machine in machines]
     kinds = [name if len(group.precisions) == 1 else f"{used.count(name)} × {name}" for name in group.precisions]
-    return "; ".join([*(without_paths(name) for name in group.devices), ", ".join(kinds)]) if used else NONE
+    return "; ".join([*(without_paths(name) for name in group.devices), *computed, ", ".join(kinds)]) if used else NONE
 
 
 def counted(n: int, noun: str) -> str:

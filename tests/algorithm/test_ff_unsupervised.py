@@ -89,12 +89,9 @@ def sigma(a: np.ndarray) -> np.ndarray:
 
 
 class InNumpy:
-    """The released code's minibatch with hybrid images for negative data, written from its formulas alone.
+    """The released code's minibatch with hybrid images for negative data, written from its formulas alone."""
 
-    `readings` are what a softmax reads each, as (first, last) layer.
-    """
-
-    def __init__(self, algorithm: FFUnsupervised, readings: list[tuple[int, int]]) -> None:
+    def __init__(self, algorithm: FFUnsupervised) -> None:
         self.W, self.masks = map(list, zip(*(weights_of(layer) for layer in algorithm.layers), strict=True))
         self.b = [np.zeros(W.shape[1]) for W in self.W]
         self.m = [np.full(W.shape[1], 0.5) for W in self.W]
@@ -154,7 +151,7 @@ def test_minibatches_follow_the_formulas(
 ) -> None:
     algorithm = make(architecture, first_layer_counts=first_layer_counts)
     counted = (0, 2) if first_layer_counts else (1, 2)
-    reference = InNumpy(algorithm, ALL_READINGS)
+    reference = InNumpy(algorithm)
     assert set(algorithm.readouts) == set(ALL_READINGS)
     draws = np.random.default_rng(0)
     for step in range(6):
@@ -281,7 +278,7 @@ def test_a_softmax_after_the_layers_waits_for_them_and_leaves_them() -> None:
 @ARCHITECTURES
 def test_a_softmax_after_the_layers_has_a_schedule_of_its_own(architecture: Architecture) -> None:
     algorithm = make(architecture, epochs=2, softmax="after", reshuffle=False)
-    reference = InNumpy(algorithm, ALL_READINGS)
+    reference = InNumpy(algorithm)
     algorithm.train_epoch(1)
     metrics = algorithm.train_epoch(2)
     reference.W = [weights_of(layer)[0] for layer in algorithm.layers]
@@ -392,7 +389,7 @@ def test_pictures_are_fields_hybrids_and_goodness_over_the_threshold(architectur
     shown = pictures["hybrid_images"].reshape(10, -1)
     assert not np.array_equal(shown, images.astype(np.float32))
     assert (shown[:, None] == images.astype(np.float32)[None]).any(1).all()
-    reference = InNumpy(algorithm, [])
+    reference = InNumpy(algorithm)
     reference.b = [layer.connections.bias.numpy() for layer in algorithm.layers]
     for name, data, within in (("positive", images, 1e-6), ("negative", shown.astype(np.float64), 1e-5)):
         activities, _ = reference.forward(data)

@@ -150,7 +150,7 @@ def test_different_precisions_and_configurations_are_told() -> None:
 
     assert notes == [
         "The runs differ in more than their seed: their configurations are not the same.",
-        "The runs were made in different precisions: A CPU, 2 cores; 1 × bf16, 1 × fp32.",
+        "The runs were made in different precisions: A CPU, 2 cores; 2 threads; 1 × bf16, 1 × fp32.",
     ]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from ffrepro.report import text
-from ffrepro.report.groups import Summary
+from ffrepro.report.groups import Summary, group
 from tests.report.made import made_record
 from tests.report.test_compare import row_of, run, runs
 
@@ -54,6 +54,28 @@ def test_absolute_paths_are_taken_out(given: str, printed: str) -> None:
 def test_what_is_reduced_says_so() -> None:
     assert text.kind(run(made_record("same", budget="quick", stand_in=True))) == "reduced: quick budget, stand-in data"
     assert text.kind(run(made_record("same"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("machines", "said"),
+    [
+        ([("A CPU, 2 cores", None, 2, "fp32")] * 2, "A CPU, 2 cores; 2 threads; fp32"),
+        ([("A CPU, 2 cores", None, 1, "bf16")], "A CPU, 2 cores; 1 thread; bf16"),
+        (
+            [("A CPU, 2 cores", None, 2, "bf16"), ("A CPU, 2 cores", None, 1, "fp32")],
+            "A CPU, 2 cores; 1 or 2 threads; 1 × bf16, 1 × fp32",
+        ),
+        ([("A GPU", "13.2", 16, "bf16")], "A GPU; bf16"),
+    ],
+)
+def test_a_device_is_named_with_the_threads_of_a_cpu(
+    machines: list[tuple[str, str | None, int, str]], said: str
+) -> None:
+    records = [made_record("same", seed=seed) for seed in range(len(machines))]
+    for record, (device, cuda, threads, precision) in zip(records, machines, strict=True):
+        record.environment.update(device=device, cuda=cuda, threads=threads, precision=precision)
+    (groups,) = group([run(record) for record in records]).values()
+    assert text.device(groups[0]) == said
 
 
 def test_a_dirty_tree_is_marked() -> None:
