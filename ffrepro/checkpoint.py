@@ -29,14 +29,21 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state of the run `fingerprint`, or None where there is none, or only another run's.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or cannot be read.
+        MemoryError: it is too large.
     """
     if not path.exists():
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         found, state = saved["fingerprint"], saved["state"]
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"cannot read checkpoint {path}: {error.strerror}. Mend its permissions.") from error
+    except MemoryError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file
+        if "can't allocate memory" in str(error):  # a RuntimeError of torch's
+            raise
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}). Remove it to start the run anew."
         ) from error

@@ -25,6 +25,23 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
+def refuse(overrides: list[str], own: dict[str, str]) -> None:
+    """Complain of options that the command itself sets.
+
+    Args:
+        overrides: of the command line.
+        own: the names of such options, and what to do instead. The name of a group stands for all its options.
+
+    Raises:
+        UserError: one is among `overrides`.
+    """
+    for override in overrides:
+        name = override.lstrip("+~").partition("=")[0]
+        for known in (name, name.partition(".")[0]):
+            if known in own:
+                raise UserError(f"{override}: {own[known]}.")
+
+
 def results_option(results: str, overrides: list[str]) -> list[str]:
     """The folder `results` as an option of a run; nothing where it is the usual one.
 

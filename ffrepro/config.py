@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -51,8 +52,10 @@ def build(config: DictConfig, **replaced: Any) -> Any:
     try:
         return hydra.utils.instantiate(config, **replaced)
     except hydra.errors.InstantiationException as error:
-        # Hydra wraps what a constructor raises; the user is to see what the constructor said.
-        if isinstance(error.__cause__, UserError):
+        # Hydra wraps what a constructor raises: of a mistake the user is to see what the constructor said, of a fault
+        # in ours where it is.
+        ours = str(config._target_).startswith("ffrepro.")
+        if isinstance(error.__cause__, UserError) or (ours and error.__cause__ is not None):
             raise error.__cause__ from None
         raise
 
@@ -78,7 +81,7 @@ def check_top(config: DictConfig) -> None:
 def check_type(key: str, value: Any, kind: Any) -> None:
     """Complain of `value` at `key` if it is none of the plain type, Literal, union or sequence `kind`.
 
-    Other kinds, as of objects, are taken as they are.
+    Other kinds, as of objects, are taken as they are; so a constructor's sequences are to be declared as Sequence.
     """
     if not _fits(value, kind):
         raise UserError(f"{key} is {value!r}: expected {_described(kind)}.")
@@ -93,9 +96,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, int | kind) and not isinstance(value, bool)
     if kind in (bool, str, type(None)):
         return isinstance(value, kind)
-    alternatives = get_args(kind)
-    if alternatives and all(isinstance(one, type) and one in _WORDS for one in alternatives):
-        return any(_fits(value, one) for one in alternatives)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
     return True
 
 

@@ -13,6 +13,7 @@ from ffrepro.architecture import Architecture
 from ffrepro.config import budgeted_epochs, build
 from ffrepro.dataset import Source
 from ffrepro.device import PRECISIONS, choose_device, choose_precision
+from ffrepro.errors import UserError
 from ffrepro.weights import Dense
 
 # Everything besides matrix products and updates, and the start of Python and PyTorch.
@@ -67,6 +68,8 @@ def seconds(config: DictConfig, speed: Speed) -> float:
     weights = sum(math.prod(shape[1:] if architecture.shares_weights else shape) for shape in shapes)
     epochs = budgeted_epochs(config)
     batch: int = config.algorithm.get("batch_size", trained)  # what is counted is counted at once
+    if batch < 1:
+        raise UserError(f"algorithm.batch_size is {batch}: expected 1 or more.")
     step = algorithm.training_passes * 2 * products * batch / speed.products + weights / speed.updates
     training: float = epochs * (trained // batch) * max(step * _OVERHEAD, speed.shortest_step_s)
     testing: float = algorithm.test_passes * 2 * products * tested / speed.products

@@ -4,6 +4,7 @@ Here and in run.py the whole config is read; data sets, architectures and algori
 """
 
 import glob
+import re
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -11,17 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
+import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
 from ffrepro import record
-from ffrepro.algorithm import Metrics
+from ffrepro.algorithm import Algorithm, Metrics
 from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import choose_device, choose_precision, choose_threads
-from ffrepro.errors import DataNotFoundError
+from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.paths import from_root
 from ffrepro.record import Record
 
@@ -37,6 +39,7 @@ class Progress:
     train_s: float = 0.0
     wall_s: float = 0.0  # of earlier launches, which were cut
     diverged: str | None = None
+    git: list[dict[str, Any]] = field(default_factory=list)  # the states of the code that it was trained with, in turn
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Job:
     def record(self, status: record.Status, progress: Progress, metrics: Metrics, error: str | None = None) -> Record:
         """What is to be said of this run now."""
         dataset = self.dataset
+        git = {**self.git, "dirty": self.git["dirty"] or any(state["dirty"] for state in progress.git)}
+        earlier = [state["commit"] for state in progress.git if state["commit"] != self.git["commit"]]
         return Record(
             schema=record.SCHEMA,
             status=status,
@@ -82,7 +87,7 @@ class Job:
             choices=self.choices,
             overrides=self.overrides,
             fingerprint=self.fingerprint,
-            git=self.git,
+            git={**git, "earlier": list(dict.fromkeys(earlier))} if earlier else git,
             environment=record.environment(self.device, self.precision),
             data={
                 "name": dataset.name,
@@ -108,10 +113,12 @@ def prepare(config: DictConfig) -> Job:
     started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     check_top(config)
     device = choose_device(config.device)
+    record.forget_peak_memory(device)
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)
-    dataset = _load_dataset(config, device)
     overrides = list(HydraConfig.get().overrides.task)
+    _refuse_unused(config, overrides)
+    dataset = _load_dataset(config, device)
     choices = {
         str(group): str(name)
         for group, name in HydraConfig.get().runtime.choices.items()
@@ -142,6 +149,15 @@ def prepare(config: DictConfig) -> Job:
         started=started,
         started_at=started_at,
     )
+
+
+def _refuse_unused(config: DictConfig, overrides: list[str]) -> None:
+    """Complain of an option of a group that the algorithm does not look at: it would seem to be compared."""
+    algorithm: type[Algorithm] = hydra.utils.get_object(config.algorithm._target_)
+    for text in overrides:
+        group = re.split(r"[.=@]", text.lstrip("+"), maxsplit=1)[0]
+        if group in algorithm.unused:
+            raise UserError(f"{text} would change nothing: {algorithm.__name__} does not use {group}. Leave it out.")
 
 
 def _table_and_row(
@@ -192,4 +208,9 @@ def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
             f"{error}\n*** STAND-IN *** going on with {stand_in.name}: this tries the program and reproduces nothing."
         )
         dataset = stand_in.load(device)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"out of memory on {device} while data set {source.name} was loaded: something else may fill it"
+            + (", or use device=cpu." if device.type == "cuda" else ".")
+        ) from error
     return dataset.reduced(config.budget.train_examples, config.budget.test_examples)

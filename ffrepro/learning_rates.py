@@ -58,10 +58,7 @@ def _choose(options: argparse.Namespace) -> int:
     chosen_table = table.load(options.table)
     if not chosen_table.trial:
         raise UserError(f"{options.table} does not choose learning rates: its table.yaml has no `trial`.")
-    for override in options.overrides:
-        name = override.lstrip("+~").partition("=")[0]
-        if name.partition(".")[0] in _OWN or name in _OWN:
-            raise UserError(f"{override}: a trial has its own {name}. Leave it out.")
+    command.refuse(options.overrides, {name: f"a trial has its own {name}. Leave it out" for name in _OWN})
     jobs = side_by_side(options.jobs)
     rows = chosen_table.chosen(options.rows.split(",") if options.rows else None)
     searches = [_search(row, [*chosen_table.trial, *options.overrides]) for row in rows]
@@ -170,8 +167,9 @@ def _but_rate(config: dict[str, Any]) -> dict[str, Any]:
     """What else decides a run's result."""
     if _rate(config) is None:
         return {}
-    decisive = record.decisive_values(config)
-    decisive["algorithm"] = {**decisive["algorithm"], "optimizer": {**decisive["algorithm"]["optimizer"], "lr": None}}
+    decisive = record.comparable(config)
+    algorithm = decisive["values"]["algorithm"]
+    decisive["values"]["algorithm"] = {**algorithm, "optimizer": {**algorithm["optimizer"], "lr": None}}
     return {**decisive, "precision": config.get("precision")}
 
 

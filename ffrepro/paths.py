@@ -13,5 +13,7 @@ EXPERIMENTS = _CHECKOUT / "experiments" if IN_CHECKOUT else _PACKAGE / "experime
 
 
 def from_root(path: str | Path) -> Path:
-    """`path` itself if absolute, else below the repository root (an installed wheel: the current folder)."""
-    return ROOT / path
+    """`path` itself if absolute or of a home (~), else below the repository root (an installed wheel: the current
+    folder).
+    """
+    return ROOT / Path(path).expanduser()

@@ -21,6 +21,9 @@ def fields(connections: Connections, input_shape: tuple[int, ...]) -> np.ndarray
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Fields and images (n, height, width[, 3]) as bytes, and samples as histograms (n_layers, n_bins + 1).
 
+    Names of fields end in `fields`, of images in `images`, and of samples begin with `goodness`. Other arrays are kept
+    as they are, and have to be small.
+
     A field's bytes are its weights with 128 for 0, scaled by the field's largest weight; an image's go from 0 to 255.
     A histogram's last column counts what lies beyond the range, which is kept as `goodness_edges`.
     """

@@ -50,7 +50,7 @@ def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
     running: set[subprocess.Popen[str]] = set()
 
     def run(name: str, command: list[str]) -> int:
-        code = 130 if stopped.is_set() else _run(command, running, together=jobs > 1)
+        code = 130 if stopped.is_set() else _run(command, running, stopped, together=jobs > 1)
         if code == 130:
             stopped.set()  # at once, before another begins
         elif code:
@@ -67,6 +67,7 @@ def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
         while wait(runs.values(), timeout=0.5).not_done:
             pass
     except KeyboardInterrupt:
+        stopped.set()  # first: what begins now looks at it once it can be found in `running`
         for process in list(running):
             process.send_signal(signal.SIGINT)
         raise
@@ -79,13 +80,15 @@ def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
     return [name for name, code in codes.items() if code != 0]
 
 
-def _run(command: list[str], running: set[subprocess.Popen[str]], *, together: bool) -> int:
+def _run(command: list[str], running: set[subprocess.Popen[str]], stopped: threading.Event, *, together: bool) -> int:
     """Run `command`; what runs together with others says its progress in lines, not in a bar of its own."""
     console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
     output, errors = (subprocess.PIPE, subprocess.STDOUT) if together else (None, None)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=output, stderr=errors) as process:
         running.add(process)
+        if stopped.is_set():  # while it was started
+            process.send_signal(signal.SIGINT)
         for line in process.stdout or ():
             print(line, end="", file=sys.stderr, flush=True)
         code = process.wait()

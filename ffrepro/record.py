@@ -1,5 +1,6 @@
 """What a run leaves behind: one JSON file, the only thing that the report is made from."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +106,7 @@ def identity(config: dict[str, Any], choices: dict[str, str], data_sha256: str) 
     return fingerprint(decisive)
 
 
+@cache  # of the code that this process has loaded, whatever is committed while it runs
 def git_state() -> dict[str, Any]:
     """The checkout's commit and whether code or configs have been changed since; nulls outside a checkout."""
     unknown: dict[str, Any] = {"commit": None, "dirty": None}
@@ -149,6 +152,15 @@ def peak_memory_bytes(device: torch.device) -> int:
     return int(line.split()[1]) * 1024
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin `peak_memory_bytes` anew, in a process that has done something else before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # Linux alone can
+            Path("/proc/self/clear_refs").write_text("5")
+
+
 def write_pictures(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Keep what the report draws beside a record: a compressed array file."""
     with written_atomically(path) as file:
@@ -174,6 +186,23 @@ def decisive_values(config: dict[str, Any]) -> dict[str, Any]:
     if most and scaled_epochs(values["schedule"]["epochs"], budget["epoch_fraction"]) <= most:
         budget["most_epochs"] = None
     return dict(decided(values))
+
+
+def comparable(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a resolved config, what runs that differ in their seeds alone have in common.
+
+    With the names of classes: a goodness has no other option. Not their modules, which may move.
+    """
+    return {"values": decisive_values(config), "classes": {group: _classes(config.get(group)) for group in GROUPS}}
+
+
+def _classes(value: Any) -> dict[str, Any]:
+    """Of a config the names of the classes, nested as they are."""
+    if not isinstance(value, dict):
+        return {}
+    own = str(value.get("_target_", "")).rpartition(".")[2]
+    deeper = {key: found for key, item in value.items() if (found := _classes(item))}
+    return {"class": own, **deeper} if own or deeper else {}
 
 
 def changed(overrides: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import hydra
 import torch
 
 from ffrepro import command, estimate, record, table
+from ffrepro.config import check_top
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
@@ -14,6 +15,13 @@ from ffrepro.processes import console, run_all, run_command, shared_threads, sid
 from ffrepro.table import Row, Table
 from ffrepro.tracking import duration
 
+# Of a run's options those that this command has its own way to say.
+_OWN = {
+    "experiment": "the experiments are the table's rows: choose them with ROWS=… (or --rows)",
+    "seed": "here it is SEEDS=0,1,2 (or --seeds)",
+    "budget": "here it is BUDGET=… (or --budget)",
+    "device": "here it is DEVICE=… (or --device)",
+}
 _BUDGETS = ("smoke", "quick", "paper", "auto")
 _EXPLAINED = {
     "smoke": "does it run at all? One short epoch; the errors mean nothing",
@@ -37,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _reproduce(options: argparse.Namespace) -> int:
     chosen_table = table.load(options.table)
+    command.refuse([one for one in options.overrides if not one.startswith("budget.")], _OWN)
     device = choose_device(options.device)
     if options.budget not in _BUDGETS:
         raise UserError(f"BUDGET is {options.budget!r}: expected one of {', '.join(_BUDGETS)}.")
@@ -99,6 +108,8 @@ def _announce(
     """Say what is about to happen, how long it takes, and how to ask for something else."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
+    for config in configs:
+        check_top(config)
     speed = estimate.measure(str(device), configs[0].precision)
     total = sum(estimate.seconds(config, speed) for config in configs)
     rows = list(dict.fromkeys(row.recorded_as for row, _ in runs))

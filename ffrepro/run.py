@@ -78,9 +78,9 @@ def _execute(job: Job) -> Record:
             progress = _train(job, algorithm, tracker, progress)
             if progress.diverged is None:
                 metrics = _final_metrics(algorithm, job.dataset)
-                outcome = job.record("ok", progress, metrics)
-                outcome.write(job.path)
                 fields = _keep_pictures(job, algorithm)
+                outcome = job.record("ok", progress, metrics)
+                outcome.write(job.path)  # last: where a record is, nothing is done again
             else:
                 metrics, fields = {}, None
                 outcome = job.record("diverged", progress, metrics, progress.diverged)
@@ -112,11 +112,25 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
             console.print(
                 f"{job.title}: {job.checkpoint} is of other options, device, precision or code: not gone on from."
             )
-        return Progress()
-    algorithm.load_state_dict(saved["algorithm"])
-    progress = Progress(**saved["progress"])
+        return Progress(git=[job.git])
+    try:
+        algorithm.load_state_dict(saved["algorithm"])
+        progress = Progress(**saved["progress"])
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"checkpoint {job.checkpoint} is of other code, and does not fit this ({type(error).__name__}: "
+            f"{_first_line(error)}). Go back to that code, or remove the checkpoint to start the run anew."
+        ) from error
     console.print(f"{job.title}: going on after epoch {progress.epoch}, from {job.checkpoint}.")
-    return progress
+    if job.git in progress.git:
+        return progress
+    if progress.git:
+        console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
+    return replace(progress, git=[*progress.git, job.git])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress) -> Progress:
@@ -128,9 +142,9 @@ def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress)
         with Terminal(job.title, job.epochs, progress.epoch) as terminal:
             while progress.epoch < job.epochs:
                 began = time.monotonic()
-                metrics = algorithm.train_epoch(progress.epoch + 1)
+                metrics = _plain(algorithm.train_epoch(progress.epoch + 1))
                 if job.dataset.validation is not None:
-                    validation = algorithm.monitor(job.dataset.validation)
+                    validation = _plain(algorithm.monitor(job.dataset.validation))
                     metrics |= {f"validation_{key}": value for key, value in validation.items()}
                 next_state = copy.deepcopy(algorithm.state_dict())
                 next_progress = replace(
@@ -176,8 +190,13 @@ def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
     splits = {"test": dataset.test, "train": dataset.train_evaluated, "validation": dataset.validation}
     for name, split in splits.items():
         if split is not None:
-            metrics |= {f"{name}_{key}": value for key, value in algorithm.evaluate(split).items()}
+            metrics |= {f"{name}_{key}": value for key, value in _plain(algorithm.evaluate(split)).items()}
     return metrics
+
+
+def _plain(metrics: Metrics) -> Metrics:
+    """Python's own numbers, which JSON and checkpoints can hold, whatever an algorithm counted with."""
+    return {key: float(value) for key, value in metrics.items()}
 
 
 def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
@@ -216,6 +235,6 @@ def _say(job: Job, outcome: Record) -> None:
         return
     reduced = "" if outcome.budget == "paper" else f" ({outcome.budget} budget: no reproduction)"
     stand_in = " on STAND-IN data" if outcome.data["stand_in"] else ""
-    name = "test_error" if "test_error" in outcome.metrics else "test_perplexity"
+    name = next(name for name in ("test_error", "test_perplexity", "test_loss") if name in outcome.metrics)
     figure = f"{name.replace('_', ' ')} {outcome.metrics[name]:.2f}{' %' if name == 'test_error' else ''}"
     console.print(f"{job.title}: {figure}{reduced}{stand_in} in {duration(outcome.wall_s)}. Recorded in {job.path}")

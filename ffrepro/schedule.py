@@ -14,8 +14,12 @@ class Schedule(Protocol):
 
     epochs: int
 
-    def gain(self, epoch: float) -> float:
-        """The factor on the learning rates in `epoch` (1 to `epochs`); a fraction is inside an epoch."""
+    def gain(self, point: float) -> float:
+        """The factor on the learning rates at a point of the training, 0 to `epochs`."""
+        ...
+
+    def gain_of(self, epoch: int) -> float:
+        """The factor throughout `epoch` (1 to `epochs`), where all its minibatches have the same."""
         ...
 
 
@@ -33,12 +37,15 @@ class HoldThenLinear:
         self.epochs = epochs
         self.warm_up = warm_up
 
-    def gain(self, epoch: float) -> float:
-        if self.warm_up is not None and epoch < self.warm_up * self.epochs:
-            return epoch / (self.warm_up * self.epochs)
-        if 2 * epoch <= self.epochs:
+    def gain(self, point: float) -> float:
+        if self.warm_up is not None and point < self.warm_up * self.epochs:
+            return point / (self.warm_up * self.epochs)
+        if 2 * point <= self.epochs:
             return 1.0
-        return (1 + 2 * (self.epochs - epoch)) / self.epochs
+        return (1 + 2 * (self.epochs - point)) / self.epochs
+
+    def gain_of(self, epoch: int) -> float:
+        return self.gain(epoch)  # as the released code counts
 
 
 class WarmUpThenCosine:
@@ -50,11 +57,14 @@ class WarmUpThenCosine:
         self.epochs = epochs
         self.warm_up = warm_up
 
-    def gain(self, epoch: float) -> float:
-        done = epoch / self.epochs
+    def gain(self, point: float) -> float:
+        done = point / self.epochs
         if done < self.warm_up:
             return done / self.warm_up
         return 0.5 + 0.5 * math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))
+
+    def gain_of(self, epoch: int) -> float:
+        return self.gain(epoch - 0.5)  # at its end the last epoch would learn nothing
 
 
 def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:

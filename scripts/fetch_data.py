@@ -5,6 +5,7 @@ import sys
 import hydra
 import torch
 
+from ffrepro.command import in_one_line
 from ffrepro.config import build
 from ffrepro.dataset import Source
 from ffrepro.errors import UserError
@@ -31,4 +32,4 @@ def main() -> int:
     return code
 
 
-sys.exit(main())
+sys.exit(in_one_line("fetch_data", main, "Run it again: what is whole stays."))

@@ -2,10 +2,10 @@
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hydra
 import pytest
@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from ffrepro import table
-from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
+from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, check_type, plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 
@@ -349,8 +349,30 @@ def test_runtime_values_take_the_place_of_configured_ones() -> None:
 
 
 def test_a_fault_of_a_constructor_is_not_a_users_mistake() -> None:
-    with pytest.raises(hydra.errors.InstantiationException):
-        build(OmegaConf.create({"_target_": "ffrepro.schedule.HoldThenLinear"}))
+    with pytest.raises(TypeError, match="warm_up"):
+        build(OmegaConf.create({"_target_": "ffrepro.schedule.HoldThenLinear", "epochs": 3}))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "complaint"),
+    [
+        ([1, 2], list[int], None),  # taken as it is
+        ({"a": 1.0}, dict[str, float], None),
+        (None, Sequence[int] | None, None),
+        ([1, 2], Sequence[int] | None, None),
+        ([1, "two"], Sequence[int] | None, "a list of which each is a whole number"),
+        ("beside", Literal["beside", "after"] | None, None),
+        ("before", Literal["beside", "after"] | None, "expected beside or after or null"),
+        (1, float | None, None),
+        ("one", float | None, "expected a number or null"),
+    ],
+)
+def test_what_a_constructor_declares_is_checked(value: object, kind: object, complaint: str | None) -> None:
+    if complaint is None:
+        check_type("option", value, kind)
+    else:
+        with pytest.raises(UserError, match=complaint):
+            check_type("option", value, kind)
 
 
 def test_plain_values_are_resolved_and_complete() -> None:

@@ -29,7 +29,7 @@ class Runs:
         self.code = 0
         self.one_at_a_time = threading.Lock()
 
-    def __call__(self, command: list[str], running: object, *, together: bool) -> int:
+    def __call__(self, command: list[str], running: object, stopped: object, *, together: bool) -> int:
         overrides = command[3:]
         with self.one_at_a_time:  # Hydra has global state
             self.seen.append(overrides)
@@ -199,7 +199,7 @@ def test_a_run_without_a_record_ends_it(runs: Runs, capsys: pytest.CaptureFixtur
         (["table4", "seed=1"], "seed=1: a trial has its own seed."),
         (["table4", "+seed=1"], "a trial has its own seed."),
         (["table4", "budget=quick"], "a trial has its own budget."),
-        (["table4", "budget.most_epochs=3"], "a trial has its own budget.most_epochs."),
+        (["table4", "budget.most_epochs=3"], "a trial has its own budget."),
         (["table4", "results_dir=elsewhere"], "a trial has its own results_dir."),
         (["table4", "algorithm.optimizer.lr=0.02"], "a trial has its own algorithm.optimizer.lr."),
         (["table4", "--rows", "sgd_relu_26", "algorithm.optimizer=null"], "sgd_relu_26 has no algorithm.optimizer.lr"),

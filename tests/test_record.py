@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from ffrepro import record
 from ffrepro.config import GROUPS
 from ffrepro.errors import UserError
 from ffrepro.record import Record
+
+
+@pytest.fixture(autouse=True)
+def _own_git_state() -> Iterator[None]:
+    yield
+    record.git_state.cache_clear()
 
 
 @pytest.fixture
@@ -198,8 +205,36 @@ def test_the_peak_memory_is_plausible() -> None:
     assert 50e6 < record.peak_memory_bytes(torch.device("cpu")) < 1e12
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone can forget it")
+def test_the_peak_memory_of_what_was_before_is_forgotten() -> None:
+    cpu = torch.device("cpu")
+    large = torch.ones(100_000_000)
+    assert large.sum() > 0
+    del large
+    before = record.peak_memory_bytes(cpu)
+    record.forget_peak_memory(cpu)
+    assert record.peak_memory_bytes(cpu) < before - 300e6  # of the 400 MB
+
+
+def test_runs_with_another_class_are_not_alike() -> None:
+    def config(goodness: str, optimizer: str = "torch.optim.SGD", **more: Any) -> dict[str, Any]:
+        return {
+            "seed": 0,
+            "goodness": {"_target_": goodness},
+            "algorithm": {"_target_": "x.Backprop", "optimizer": {"_target_": optimizer, "lr": 0.1}, **more},
+        }
+
+    usual = record.comparable(config("ffrepro.goodness.SumOfSquares"))
+    assert usual == record.comparable(config("elsewhere.SumOfSquares") | {"seed": 1})
+    assert usual == record.comparable(config("ffrepro.goodness.SumOfSquares", jitter=None))
+    assert usual != record.comparable(config("ffrepro.goodness.MeanOfSquares"))
+    assert usual != record.comparable(config("ffrepro.goodness.SumOfSquares", "torch.optim.Adam"))
+    assert usual != record.comparable(config("ffrepro.goodness.SumOfSquares", jitter=2))
+
+
 def test_outside_a_checkout_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "IN_CHECKOUT", False)
+    record.git_state.cache_clear()
     assert record.git_state() == {"commit": None, "dirty": None}
 
 
@@ -229,11 +264,15 @@ def test_a_checkout_says_its_commit_and_what_but_results_has_changed(
     monkeypatch.setattr(record, "IN_CHECKOUT", True)
     monkeypatch.setattr(record, "ROOT", tmp_path)
     commit = git("rev-parse", "HEAD").strip()
+    record.git_state.cache_clear()
     assert record.git_state() == {"commit": commit, "dirty": False}
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "record.json").write_text("{}")
+    record.git_state.cache_clear()
     assert record.git_state() == {"commit": commit, "dirty": False}
     (tmp_path / "ffrepro" / "file").write_text("2")
+    assert record.git_state() == {"commit": commit, "dirty": False}  # this process has the code of before
+    record.git_state.cache_clear()
     assert record.git_state() == {"commit": commit, "dirty": True}
 
 

@@ -23,7 +23,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     """What would be run, instead of running it."""
     seen: list[list[str]] = []
 
-    def note(command: list[str], running: object, *, together: bool) -> int:
+    def note(command: list[str], running: object, stopped: object, *, together: bool) -> int:
         seen.append(command[3:])
         return 0
 
@@ -49,6 +49,14 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "results_dir=elsewhere"], "here it is RESULTS="),
         (["table1", "--jobs", "two"], "JOBS is 'two'"),
         (["table1", "--jobs", ""], "JOBS is ''"),
+        (["table1", "seed=3"], "seed=3: here it is SEEDS="),
+        (["table1", "budget=smoke"], "budget=smoke: here it is BUDGET="),
+        (["table1", "experiment=table2/bp_2"], "choose them with ROWS="),
+        (["table1", "device=cuda"], "device=cuda: here it is DEVICE="),
+        (["table1", "schedule.epochs=many"], "schedule.epochs is 'many'"),
+        (["table1", "budget.epoch_fraction=much"], "budget.epoch_fraction is 'much'"),
+        (["table1", "algorithm.batch_size=0"], "algorithm.batch_size is 0"),
+        (["table1", "algorithm.batch_size=a"], "algorithm.batch_size is 'a'"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -147,7 +155,7 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
 ) -> None:
     tried = []
 
-    def fail_on_bp(command: list[str], running: object, *, together: bool) -> int:
+    def fail_on_bp(command: list[str], running: object, stopped: object, *, together: bool) -> int:
         tried.append(command)
         return 2 if "experiment=table1/bp" in command else 0
 

@@ -275,6 +275,75 @@ def test_a_state_of_older_code_is_not_gone_on_from(
     assert_as_uncut(tmp_path, whole)
 
 
+AT_COMMIT = """
+import ffrepro.record
+ffrepro.record.git_state = lambda: {{"commit": "{letter}" * 40, "dirty": {dirty}}}
+"""
+
+
+def test_a_run_that_goes_on_with_other_code_says_so(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    for step, letter, dirty in ((25, "a", False), (15, "a", False), (15, "b", True)):
+        patch = AT_COMMIT.format(letter=letter, dirty=dirty) + CUT.format(every=1e9, step=step, signal="SIGINT")
+        stopped = command_line(*command, patch=patch)
+        assert stopped.code == 130
+        assert ("the code has changed since" in stopped.err) == (letter == "b")
+    finished = command_line(*command, patch=AT_COMMIT.format(letter="c", dirty=False))
+    assert "the code has changed since; the record names all commits" in finished.err
+    assert the_record(tmp_path)["git"] == {"commit": "c" * 40, "dirty": True, "earlier": ["a" * 40, "b" * 40]}
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_a_state_that_does_not_fit_the_code_is_named(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    other = """
+state_dict = FFSupervised.state_dict
+FFSupervised.state_dict = lambda self: {f"old {name}": value for name, value in state_dict(self).items()}
+"""
+    stopped = command_line(*command, patch=CUT.format(every=1e9, step=25, signal="SIGINT") + other)
+    assert stopped.code == 130
+    (path,) = tmp_path.rglob("*.pt")
+    assert_one_complaint(command_line(*command), str(path), "is of other code", "KeyError", "remove the checkpoint")
+
+
+def test_whatever_kind_of_number_a_metric_is_the_run_goes_on(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    in_numpy = """
+import numpy
+for name in ("train_epoch", "monitor", "evaluate"):
+    def counted(self, *arguments, original=getattr(FFSupervised, name)):
+        return {key: numpy.float64(value) for key, value in original(self, *arguments).items()}
+    setattr(FFSupervised, name, counted)
+"""
+    imported = "from ffrepro.algorithm.ff_supervised import FFSupervised"
+    patch = CUT.format(every=1e9, step=25, signal="SIGINT") + in_numpy
+    assert command_line(*command, patch=patch).code == 130
+    finished = command_line(*command, patch=imported + in_numpy)
+    assert finished.code == 0, finished.err
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_a_run_cut_while_its_pictures_are_made_has_no_record_yet(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    patch = """
+import os, signal
+from ffrepro.algorithm.ff_supervised import FFSupervised
+FFSupervised.pictures = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+"""
+    assert command_line(*command, patch=patch).code == 130
+    assert records(tmp_path) == {}
+    finished = command_line(*command)
+    assert "going on after epoch 6" in finished.err
+    assert_as_uncut(tmp_path, whole)
+    assert len(list(tmp_path.rglob("*.npz"))) == 1
+
+
 def test_ctrl_c_in_the_first_epoch_leaves_nothing_behind(command_line: CommandLine, tmp_path: Path) -> None:
     patch = CUT.format(every=0.0, step=3, signal="SIGINT")
     stopped = command_line(*LONGER, f"results_dir={tmp_path}", patch=patch)
@@ -333,6 +402,9 @@ def test_a_damaged_checkpoint_is_named(command_line: CommandLine, tmp_path: Path
     (path,) = tmp_path.rglob("*.pt")
     path.write_bytes(path.read_bytes()[:1000])
     assert_one_complaint(command_line(*command), str(path), "damaged", "Remove it")
+    path.unlink()
+    path.mkdir()  # stands for whatever else cannot be read
+    assert_one_complaint(command_line(*command), str(path), "cannot read", "Mend its permissions")
 
 
 # What goes wrong ------------------------------------------------------------------------------------
@@ -691,6 +763,59 @@ def test_one_failing_job_does_not_stop_its_siblings(command_line: CommandLine, t
     assert {record["config"]["algorithm"]["batch_size"] for record in records(tmp_path).values()} == {100, 50}
 
 
+def test_all_failing_jobs_say_why(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+from ffrepro.algorithm.ff_supervised import FFSupervised
+begin = FFSupervised.begin
+def broken(self, setting):
+    if self.batch_size == 60:
+        raise FileNotFoundError(2, "a fault", "some file")
+    begin(self, setting)
+FFSupervised.begin = broken
+"""
+    small = [*SMALL, f"results_dir={tmp_path}"]
+    finished = command_line("-m", *small, "algorithm.batch_size=5000,50,6000")
+    assert finished.code == 2
+    assert "Traceback" not in finished.err
+    for size in (5000, 6000):
+        assert f"algorithm.batch_size={size}: algorithm.batch_size is {size}: expected" in finished.err
+    assert finished.err.splitlines()[-1] == "ffrepro: 2 runs failed: see above."
+    for sizes in ("5000,60", "60,5000"):
+        finished = command_line("-m", *small, f"algorithm.batch_size={sizes}", patch=patch)
+        assert finished.code == 1
+        assert "algorithm.batch_size is 5000: expected" in finished.err
+        assert "FileNotFoundError: [Errno 2] a fault: 'some file'" in finished.err
+
+
+def test_an_option_that_the_algorithm_does_not_use_is_refused(command_line: CommandLine, tmp_path: Path) -> None:
+    command = ["experiment=table1/bp", "dataset=digits", "budget=smoke", "tracking=none", f"results_dir={tmp_path}"]
+    finished = command_line(*command, "goodness=mean_of_squares")
+    assert_one_complaint(finished, "goodness=mean_of_squares would change nothing: Backprop does not use goodness")
+    assert records(tmp_path) == {}
+
+
+def test_a_row_may_be_measured_by_its_loss(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+from ffrepro.algorithm.ff_supervised import FFSupervised
+FFSupervised.evaluate = lambda self, split: {"loss": 0.5}
+"""
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
+    assert finished.code == 0, finished.err
+    assert "test loss 0.50 (smoke budget: no reproduction)" in finished.err
+
+
+def test_want_of_memory_for_the_data_is_told_in_one_line(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import torch
+from ffrepro.dataset.digits import Digits
+def load(self, device):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+Digits.load = load
+"""
+    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
+    assert_one_complaint(finished, "out of memory on cpu while data set digits was loaded")
+
+
 def test_a_multirun_by_joblib_leaves_the_same_records(
     two_seeds: dict[str, dict[str, Any]], command_line: CommandLine, tmp_path: Path
 ) -> None:
@@ -816,7 +941,7 @@ def test_what_only_looks_like_a_row_is_a_sweep(options: list[str], prepared: Cal
 def test_the_same_asked_for_in_other_words_is_the_same_run(
     begun: str, prepared: Callable[..., Job], tmp_path: Path
 ) -> None:
-    held_out = ["experiment=table1/bp", "dataset.validation=50"]
+    held_out = ["experiment=table1/ff_supervised", "dataset.validation=50"]
     in_words = [*held_out, "goodness=sum_of_squares"]  # the preset's
     first, second = prepared(*held_out), prepared(*in_words)
     assert first.fingerprint == second.fingerprint
@@ -826,8 +951,8 @@ def test_the_same_asked_for_in_other_words_is_the_same_run(
     assert prepared(*in_words, "seed=1").path.parent == first.path.parent
     # Something else is not there.
     for options in (
-        ["experiment=table1/bp", "dataset.validation=51"],
-        ["experiment=table1/ff_supervised", *held_out[1:]],
+        ["experiment=table1/ff_supervised", "dataset.validation=51"],
+        ["experiment=table1/bp", *held_out[1:]],
     ):
         assert prepared(*options).path.parent != first.path.parent
 

@@ -1,10 +1,12 @@
 """The released code's schedule, and minibatches that cover an epoch."""
 
+import math
+
 import pytest
 import torch
 
 from ffrepro.errors import UserError
-from ffrepro.schedule import HoldThenLinear, batches
+from ffrepro.schedule import HoldThenLinear, WarmUpThenCosine, batches
 
 CPU = torch.device("cpu")
 
@@ -31,7 +33,18 @@ CPU = torch.device("cpu")
     ],
 )
 def test_the_gain_is_held_and_falls_in_a_line(epochs: int, epoch: int, gain: float) -> None:
-    assert HoldThenLinear(epochs, None).gain(epoch) == pytest.approx(gain, rel=1e-12)
+    assert HoldThenLinear(epochs, None).gain_of(epoch) == pytest.approx(gain, rel=1e-12)
+    assert HoldThenLinear(epochs, None).gain(epoch) == HoldThenLinear(epochs, None).gain_of(epoch)
+
+
+@pytest.mark.parametrize(("epochs", "gains"), [(1, [0.5]), (2, [0.75, 0.25]), (3, [5 / 6, 0.5, 1 / 6])])
+def test_of_a_curve_an_epoch_has_what_its_middle_has(epochs: int, gains: list[float]) -> None:
+    schedule = WarmUpThenCosine(epochs, 0.0)
+    # Half a cosine, written as the sine that it is around its middle: 1 - sin²(πx/2) at x = (epoch - ½) / epochs.
+    expected = [1 - math.sin(math.pi / 2 * (1 - gain)) ** 2 for gain in gains]
+    assert [schedule.gain_of(epoch + 1) for epoch in range(epochs)] == pytest.approx(expected)
+    assert schedule.gain_of(epochs) > 0
+    assert schedule.gain(epochs) == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("epoch", "gain"), [(1, 0.25), (3, 0.75), (4, 1.0), (20, 1.0), (21, 39 / 40), (40, 1 / 40)])

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ffrepro import table
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF
+from ffrepro.paths import CONF, ROOT
 
 ROWS = [(name, row) for name in table.names() for row in table.load(name).rows]
 
@@ -61,6 +61,13 @@ def test_rows_are_named_once_and_every_preset_has_its_row(name: str) -> None:
     presets = {f"{name}/{path.stem}" for path in (CONF / "experiment" / name).glob("*.yaml")}
     assert {row.experiment for row in rows} == presets
     assert table.load(name).seeds
+
+
+@pytest.mark.parametrize("name", table.names())
+def test_every_table_has_its_command_and_is_tried_by_ci(name: str) -> None:
+    target = f"reproduce-{name}"
+    assert f"\n{target}: table = {name}\n" in (ROOT / "Makefile").read_text()
+    assert target in (ROOT / ".ci" / "run").read_text()
 
 
 @pytest.mark.parametrize(

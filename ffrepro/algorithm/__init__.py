@@ -5,7 +5,7 @@ epochs, clock, logging, checkpoints and the choice of what to evaluate; an algor
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ class Algorithm(Protocol):
     @property
     def test_passes(self) -> float: ...
 
+    # Groups of the config that make no difference here: to choose an option of one is a user's mistake.
+    unused: ClassVar[tuple[str, ...]]
+
     def begin(self, setting: Setting) -> None:
         """Build the net for `setting`. Called once, before anything else."""
         ...
@@ -59,9 +62,13 @@ class Algorithm(Protocol):
         ...
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
-        """Arrays from which the report draws, beside the numbers of the record."""
+        """Arrays from which the report draws, beside the numbers of the record; for names see `packed`."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that training depends on and changes: tensors and Python's plain values, in lists and dicts."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state: copied into the tensors there are, whose places CUDA graphs have recorded."""
+        ...

@@ -35,6 +35,7 @@ class Backprop:
 
     training_passes: ClassVar[float] = 3.0  # forward, and two products back
     test_passes: ClassVar[float] = 1.0
+    unused: ClassVar[tuple[str, ...]] = ("goodness",)
 
     def __init__(
         self, *, batch_size: int, optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -78,7 +79,7 @@ class Backprop:
             return drive(below, weight, bias).to(images.dtype)
 
     def train_epoch(self, epoch: int) -> Metrics:
-        self.rates.multiply(self.schedule.gain(epoch))
+        self.rates.multiply(self.schedule.gain_of(epoch))
         totals = self.weights[0].new_zeros(2)
         epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
         for batch in epoch_batches:

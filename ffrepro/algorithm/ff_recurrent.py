@@ -9,7 +9,7 @@ for the supervised nets.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ class FFRecurrent:
         head_learning_rate: of the softmax on the bottom-up pass, which says which wrong labels are likely.
         head_weight_cost: its decay, inside its learning rate.
     """
+
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class FFRecurrent:
     def train_epoch(self, epoch: int) -> Metrics:
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.device)
-        minibatch = partial(self.minibatch, gain=self.schedule.gain(epoch))
+        minibatch = partial(self.minibatch, gain=self.schedule.gain_of(epoch))
         loss, errors = total(minibatch, self.train, epoch_batches, self, self.label_generator).tolist()
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 

@@ -51,6 +51,7 @@ class FFSequence:
 
     training_passes: ClassVar[float] = 2.5  # two forward; the gradient of what is not yet told apart
     test_passes: ClassVar[float] = 1.0
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class FFSequence:
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        gain = self.schedule.gain(epoch)
+        gain = self.schedule.gain_of(epoch)
         epoch_batches = batches(len(self.train), self.batch_size, self.generator, self.device)
         if self.phase_length is not None:
             return self._in_phases(epoch, epoch_batches, gain, self.phase_length)

@@ -49,6 +49,7 @@ class FFSupervised:
 
     training_passes: ClassVar[float] = 3.5  # three forward; the gradient of what is not yet told apart
     test_passes: ClassVar[float] = 11.0  # every label, and the neutral one
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class FFSupervised:
     def train_epoch(self, epoch: int) -> Metrics:
         order = self.generator if self.reshuffle else None
         epoch_batches = batches(len(self.train), self.batch_size, order, self.neutral.device)
-        minibatch = partial(self.minibatch, gain=self.schedule.gain(epoch))
+        minibatch = partial(self.minibatch, gain=self.schedule.gain_of(epoch))
         loss, errors = total(minibatch, self.train, epoch_batches, self, self.label_generator).tolist()
         return {"loss": loss / len(epoch_batches), "running_error": 100.0 * errors / epoch_batches.numel()}
 

@@ -51,6 +51,7 @@ class FFUnsupervised:
 
     training_passes: ClassVar[float] = 2.5  # two forward; the gradient of what is not yet told apart
     test_passes: ClassVar[float] = 1.0
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -127,11 +128,11 @@ class FFUnsupervised:
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        metrics = self._learn_from_all(partial(self.minibatch, gain=self.schedule.gain(epoch)))
+        metrics = self._learn_from_all(partial(self.minibatch, gain=self.schedule.gain_of(epoch)))
         if self.when_softmax == "after" and epoch == self.schedule.epochs:
             schedule = HoldThenLinear(self.softmax_epochs, None)
             for further in range(1, self.softmax_epochs + 1):
-                metrics |= self._learn_from_all(partial(self.softmax_minibatch, gain=schedule.gain(further)))
+                metrics |= self._learn_from_all(partial(self.softmax_minibatch, gain=schedule.gain_of(further)))
         return metrics
 
     def _learn_from_all(self, minibatch: Callable[[Tensor, Tensor], Tensor]) -> Metrics:

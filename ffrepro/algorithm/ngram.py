@@ -28,6 +28,7 @@ class NGram:
 
     training_passes: ClassVar[float] = 0.0
     test_passes: ClassVar[float] = 0.0
+    unused: ClassVar[tuple[str, ...]] = ("architecture", "goodness")
 
     def __init__(self, *, order: int) -> None:
         if order < 0:

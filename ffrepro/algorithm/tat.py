@@ -42,6 +42,7 @@ class DeepNet:
     """
 
     test_passes: ClassVar[float] = 1.0
+    unused: ClassVar[tuple[str, ...]] = ("goodness",)
 
     def __init__(
         self,

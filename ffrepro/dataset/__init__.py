@@ -18,7 +18,7 @@ TRAIN_EVALUATED = 10_000
 
 @dataclass(frozen=True)
 class Split:
-    """`inputs` (N, *input_shape) and `targets` (N,), class indices, or what the task predicts.
+    """`inputs` (N, n), flat, n being the product of the input shape, and `targets` (N,), class indices.
 
     Where the examples are windows of text, `strings` (N,) has the number of the string that each is of.
     """
@@ -129,7 +129,7 @@ def data_roots() -> list[Path]:
     """Where data sets are looked for, in order."""
     named = os.environ.get("FFREPRO_DATA_DIR")
     return [
-        *([from_root(Path(named).expanduser())] if named else []),
+        *([from_root(named)] if named else []),
         from_root("data"),
         from_root("../shared/data").resolve(),
     ]

@@ -40,7 +40,7 @@ class Aesop:
 
     def load(self, device: torch.device) -> Dataset:
         """See `Source.load`."""
-        place = self._find() if self.path is None else from_root(Path(self.path).expanduser())
+        place = self._find() if self.path is None else from_root(self.path)
         try:
             content = place.read_bytes()
         except OSError as error:

@@ -1,12 +1,19 @@
 """Files that torchvision can download: where they are, and whether they are the official ones."""
 
+import contextlib
+import fcntl
 import hashlib
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ffrepro.dataset import data_roots
 from ffrepro.errors import DataNotFoundError, UserError
+from ffrepro.files import NO_LOCKS
 from ffrepro.paths import from_root
+
+_LOCK = ".downloading"
 
 
 def folder_of(name: str, place: str, files: Iterable[str], download: Callable[..., object]) -> Path:
@@ -18,24 +25,52 @@ def folder_of(name: str, place: str, files: Iterable[str], download: Callable[..
         DataNotFoundError: they are nowhere and cannot be downloaded.
     """
     wanted = list(files)
-    for root in data_roots():
-        if all((root / place / file).is_file() for file in wanted):
-            return root / place
-    return fetched(name, place, place, f"its {len(wanted)} files, {wanted[0]} and so on,", download)
+
+    def find(root: Path) -> Path | None:
+        return root / place if all((root / place / file).is_file() for file in wanted) else None
+
+    content = f"its {len(wanted)} files, {wanted[0]} and so on,"
+    return found_or_fetched(name, find, place, download, looked_for=place, content=content)
 
 
-def fetched(name: str, place: str, looked_for: str, content: str, download: Callable[..., object]) -> Path:
-    """The folder `place` of data set `name`, downloaded into the repository's own data root.
+def found_or_fetched(
+    name: str,
+    find: Callable[[Path], Path | None],
+    place: str,
+    download: Callable[..., object],
+    *,
+    looked_for: str,
+    content: str,
+) -> Path:
+    """What `find` finds below a data root; else the folder `place`, downloaded into the repository's own.
 
-    `looked_for`, below every data root, and `content`, which is to be put there, are for the error.
+    Of several processes one downloads, and the others wait for it.
+
+    Args:
+        name: of the data set.
+        find: the data root -> the data set's folder below it, or None.
+        place: the folder that `download` makes.
+        download: torchvision's class of the data set.
+        looked_for: below every data root, for the error.
+        content: what is to be put there, for the error.
 
     Raises:
-        DataNotFoundError: it cannot be downloaded.
+        DataNotFoundError: it is nowhere and cannot be downloaded.
     """
+    for root in data_roots():
+        # Not while another process downloads into it: files would be there that are not whole.
+        with _alone(root) if (root / _LOCK).exists() else contextlib.nullcontext():
+            found = find(root)
+        if found is not None:
+            return found
     target = from_root("data")
     try:
-        download(str(target), download=True)
-        return target / place
+        target.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            found = find(target)  # by now, it may be that another has
+            if found is None:
+                download(str(target), download=True)
+            return found or target / place
     except (RuntimeError, OSError) as error:  # URLError is an OSError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     looked = ", ".join(str(root / looked_for) for root in data_roots())
@@ -43,6 +78,32 @@ def fetched(name: str, place: str, looked_for: str, content: str, download: Call
         f"data set {name} not found: looked in {looked}; the download failed ({reason}). Either put {content} "
         f"into one of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there is a network."
     )
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the data root `root` for this process, once no other does; it is released however the process ends."""
+    try:
+        handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT)
+    except OSError:  # who cannot write there cannot download into it either
+        yield
+        return
+    try:
+        _lock(handle, f"waiting for another process, which downloads into {root}")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, waiting: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(waiting, file=sys.stderr, flush=True)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def content_of(path: Path) -> bytes:

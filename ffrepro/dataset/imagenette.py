@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import datasets
 
-from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, data_roots, hold_out
+from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, hold_out
 from ffrepro.dataset.colours import ColouredDigits, standardised, statistics
-from ffrepro.dataset.downloaded import content_of, fetched
+from ffrepro.dataset.downloaded import content_of, found_or_fetched
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.paths import from_root
@@ -111,14 +111,15 @@ class Imagenette:
     def _folder(self) -> Path:
         """The first that has images large enough; torchvision's smallest of those, downloaded, where there is none."""
         places = [place for place, (side, _) in _FOLDERS.items() if side >= self.size]
-        for root in data_roots():
-            for place in places:
-                if (root / place).is_dir():
-                    return root / place
         missing = next(place for place in places if place != _REDUCED)
         download = partial(datasets.Imagenette, size=_FOLDERS[missing][1])
+
+        def find(root: Path) -> Path | None:
+            return next((root / place for place in places if (root / place).is_dir()), None)
+
         looked_for = "{" + ",".join(places) + "}"
-        return fetched(self.name, missing, looked_for, "its folders train and val", download)
+        content = "its folders train and val"
+        return found_or_fetched(self.name, find, missing, download, looked_for=looked_for, content=content)
 
     def _pixels(self, folder: Path, paths: list[str], sha256: str) -> NDArray[np.uint8]:
         """Images (N, size, size, 3) in the order of `paths`, decoded only the first time."""

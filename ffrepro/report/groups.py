@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
-from ffrepro.record import decisive_values
+from ffrepro.record import comparable
 from ffrepro.report.load import Run
 
 # The budget that says most comes first; one that is not known here says least.
@@ -88,7 +87,7 @@ class Group:
     @property
     def of_one_config(self) -> bool:
         """Whether all counted runs did the same but for their seed, device and precision."""
-        decisive = [(_decisive(run), run.record.data.get("sha256")) for run in self.counted]
+        decisive = [(comparable(run.record.config), run.record.data.get("sha256")) for run in self.counted]
         return all(other == decisive[0] for other in decisive)
 
     @cached_property
@@ -160,7 +159,3 @@ def _says_most(one: Group) -> tuple[bool, int, str]:
 
 def _different(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values)))
-
-
-def _decisive(run: Run) -> Any:
-    return decisive_values(run.record.config)

@@ -14,7 +14,7 @@ from ffrepro.record import Record
 
 # The parts of a record that the report looks into, and what each has to hold there.
 _PARTS = {
-    "git": ("commit", "dirty"), "environment": ("device", "precision"), "config": ("precision",),
+    "git": ("commit", "dirty"), "environment": ("device", "precision", "threads", "cuda"), "config": ("precision",),
     "data": ("name", "stand_in", "sizes", "sha256"),
 }  # fmt: skip
 _TYPES = {

@@ -183,13 +183,19 @@ def memory(n_bytes: int) -> str:
 
 
 def commit(run: Run) -> str:
-    """The commit's first digits; * where the tree had been changed since."""
-    known = run.record.git["commit"]
-    return (str(known)[:7] if known else "unknown") + ("*" if run.record.git["dirty"] else "")
+    """The first digits of the commits that it was trained with; * where the tree had been changed since."""
+    return ", ".join(_commits(run))
 
 
 def commits(group: Group) -> list[str]:
-    return sorted({commit(run) for run in group.counted}) or [NONE]
+    return sorted({one for run in group.counted for one in _commits(run)}) or [NONE]
+
+
+def _commits(run: Run) -> list[str]:
+    """More than one where a run was cut and gone on with after a change."""
+    git = run.record.git
+    known = [*git.get("earlier", []), git["commit"]]
+    return [(str(one)[:7] if one else "unknown") + ("*" if git["dirty"] else "") for one in known]
 
 
 def device(group: Group) -> str:

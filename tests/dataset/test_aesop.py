@@ -13,7 +13,7 @@ from ffrepro.dataset import Dataset, aesop, data_roots
 from ffrepro.dataset.aesop import Aesop
 from ffrepro.dataset.grammar import made_up_text
 from ffrepro.errors import DataNotFoundError, UserError
-from ffrepro.paths import from_root
+from ffrepro.paths import ROOT
 
 CPU = torch.device("cpu")
 LETTERS = "abcdefghijklmnopqrstuvwxyz ,;."
@@ -46,8 +46,7 @@ def first_letters(dataset: Dataset) -> str:
 @pytest.fixture(autouse=True)
 def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root of its own, and an empty place named by the user."""
-    for module in ("ffrepro.dataset", "ffrepro.dataset.aesop"):
-        monkeypatch.setattr(f"{module}.from_root", lambda path: tmp_path / "root" / path)
+    monkeypatch.setattr("ffrepro.paths.ROOT", tmp_path / "root")
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
 
 
@@ -221,8 +220,7 @@ def test_a_made_up_text_does_not_go_round() -> None:
 
 
 def test_the_real_text_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("ffrepro.dataset", "ffrepro.dataset.aesop"):
-        monkeypatch.setattr(f"{module}.from_root", from_root)
+    monkeypatch.setattr("ffrepro.paths.ROOT", ROOT)
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any((root / "aesop" / "aesop.txt").is_file() for root in data_roots()):
         pytest.skip("Aesop's Fables are not on this machine")

@@ -66,8 +66,7 @@ def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: Any, **__: Any) -> None:
         raise OSError("no network in tests")
 
-    for module in ("ffrepro.dataset", "ffrepro.dataset.downloaded", "ffrepro.dataset.imagenette"):
-        monkeypatch.setattr(f"{module}.from_root", lambda path: tmp_path / "root" / path)
+    monkeypatch.setattr("ffrepro.paths.ROOT", tmp_path / "root")
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
     monkeypatch.setattr(imagenette.datasets.Imagenette, "__init__", no_network)
     monkeypatch.setattr(imagenette, "_IMAGES", TINY)

@@ -2,6 +2,9 @@
 
 import hashlib
 import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -13,7 +16,7 @@ import torch
 from ffrepro.dataset import data_roots, mnist
 from ffrepro.dataset.mnist import Mnist
 from ffrepro.errors import DataNotFoundError, UserError
-from ffrepro.paths import from_root
+from ffrepro.paths import ROOT
 
 CPU = torch.device("cpu")
 FILES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
@@ -62,8 +65,7 @@ class NoNetwork:
 @pytest.fixture(autouse=True)
 def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root of its own, an empty place named by the user, no network."""
-    for module in ("ffrepro.dataset", "ffrepro.dataset.downloaded"):
-        monkeypatch.setattr(f"{module}.from_root", lambda path: tmp_path / "root" / path)
+    monkeypatch.setattr("ffrepro.paths.ROOT", tmp_path / "root")
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
     NoNetwork.asked = []
     for name, folder in (("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")):
@@ -121,6 +123,39 @@ def test_a_place_without_all_four_files_is_passed_over(tmp_path: Path, monkeypat
     arrays = write_tiny(tmp_path / "root" / "data", seed=2)
     accept(monkeypatch, tmp_path / "root" / "data")
     np.testing.assert_array_equal(Mnist(name="mnist", validation=0).load(CPU).train.targets, arrays[FILES[1]])
+
+
+def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root" / "data"
+    arrays = write_tiny(tmp_path / "made", seed=2)
+    accept(monkeypatch, tmp_path / "made")
+    begun = threading.Event()
+    downloads = []
+
+    def download(to: str, *, download: bool) -> None:
+        assert (to, download) == (str(root), True)
+        downloads.append(to)
+        raw = root / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for file in FILES:
+            (raw / file).write_bytes(b"not whole")
+        begun.set()
+        time.sleep(0.3)
+        for file in FILES:
+            (raw / file).write_bytes((tmp_path / "made" / "MNIST" / "raw" / file).read_bytes())
+
+    download.__name__ = "MNIST"
+    monkeypatch.setitem(mnist._TORCHVISION, "mnist", download)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(lambda: Mnist(name="mnist", validation=0).load(CPU))
+        assert begun.wait(10)
+        second = pool.submit(lambda: Mnist(name="mnist", validation=0).load(CPU))
+        for loaded in (first.result(), second.result()):
+            np.testing.assert_array_equal(loaded.train.targets, arrays[FILES[1]])
+    assert len(downloads) == 1
+    assert capsys.readouterr().err.startswith("waiting for another process, which downloads into ")
 
 
 def test_without_a_named_place_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +227,7 @@ def test_the_data_sets_hash_depends_on_every_file(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
 def test_the_real_files_are_read_where_they_are(name: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("ffrepro.dataset", "ffrepro.dataset.downloaded"):
-        monkeypatch.setattr(f"{module}.from_root", from_root)
+    monkeypatch.setattr("ffrepro.paths.ROOT", ROOT)
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any(all((root / folder / "raw" / file).is_file() for file in FILES) for root in data_roots()):
         pytest.skip(f"{name} is not on this machine")

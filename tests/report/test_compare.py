@@ -144,6 +144,10 @@ def test_seeds_not_asked_for_are_named() -> None:
 
 
 def test_different_precisions_and_configurations_are_told() -> None:
+    goodness = {"goodness": {"_target_": "ffrepro.goodness.MeanOfSquares"}}
+    config = made_record("same").config
+    other = row_of([*runs(1.36), run(made_record("same", 1, 1.36, config=config | goodness))])
+    assert text.notes(other) == ["The runs differ in more than their seed: their configurations are not the same."]
     changed = made_record("same", 1, 1.36, precision="bf16", config={"algorithm": {"learning_rate": 0.02}})
 
     notes = text.notes(row_of([*runs(1.36), run(changed)]))

@@ -81,3 +81,11 @@ def test_a_device_is_named_with_the_threads_of_a_cpu(
 def test_a_dirty_tree_is_marked() -> None:
     assert text.commit(run(made_record("same", dirty=True))) == "0123456*"
     assert text.commit(run(made_record("same", git={"commit": None, "dirty": None}))) == "unknown"
+
+
+def test_a_run_that_went_on_with_other_code_names_both_commits() -> None:
+    two = run(made_record("same", git={"commit": "b" * 40, "dirty": False, "earlier": ["a" * 40]}))
+    assert text.commit(two) == "aaaaaaa, bbbbbbb"
+    other = run(made_record("same", seed=1, git={"commit": "b" * 40, "dirty": True}))
+    (groups,) = group([two, other]).values()
+    assert text.commits(groups[0]) == ["aaaaaaa", "bbbbbbb", "bbbbbbb*"]
