@@ -1,8 +1,10 @@
 """`python -m ffrepro`, and the command `ffrepro`: run what a config says."""
 
+import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,29 +15,39 @@ from ffrepro.errors import UserError
 from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import CONF
 from ffrepro.run import run
-from ffrepro.suggest import is_mistake, mistakes_explained
+from ffrepro.suggest import explain, is_mistake, mistakes_explained
 
 _mistakes: list[UserError] = []  # of a run alone
-_told: list[UserError] = []  # of several, as they come
-_faults: list[Exception] = []
+_told: list[Exception] = []  # of several runs, as they came
+# Where Hydra cannot make a folder for a run.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _job(config: DictConfig) -> None:
-    # Of several runs one's error is raised, for Hydra to go on with the others; at the end it raises the first of them.
-    several = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
         run(config)
-    except UserError as error:
-        if several:
-            _complain(f"{' '.join(HydraConfig.get().overrides.task)}: {error}")
-            _told.append(error)
-            raise
-        _mistakes.append(error)
     except Exception as error:
-        if not is_mistake(error):
-            _faults.append(error)
+        # Of several runs one's error is raised, for Hydra to go on with the others; at the end Hydra raises the first.
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            _tell(error, HydraConfig.get().overrides.task)
+        elif isinstance(error, UserError):
+            _mistakes.append(error)
+            return
         raise
+
+
+def _tell(error: Exception, overrides: Sequence[str]) -> None:
+    """Say at once what became of one of several runs."""
+    if _is_fault(error):
+        traceback.print_exception(error)
+    said = explain(error, list(overrides)) if is_mistake(error) else error
+    _complain(f"{' '.join(overrides)}: {said}")
+    _told.append(error)
+
+
+def _is_fault(error: Exception) -> bool:
+    return not (isinstance(error, UserError) or is_mistake(error))
 
 
 def main() -> None:
@@ -48,13 +60,10 @@ def main() -> None:
         if _mistakes:
             raise _mistakes.pop()
     except UserError as error:
-        for fault in _faults:  # of other runs than the first that failed
-            traceback.print_exception(fault)
-        n_failed = len(_told) + len(_faults)
-        _complain(f"{n_failed} runs failed: see above." if n_failed > 1 else str(error))
-        sys.exit(1 if _faults else 2)
+        _complain(f"{len(_told)} runs failed: see above." if len(_told) > 1 else str(error))
+        sys.exit(1 if any(map(_is_fault, _told)) else 2)
     except OSError as error:
-        if error in _faults:  # not Hydra's, which makes a folder for the run
+        if error.errno not in _UNWRITABLE:
             raise
         sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
     except RuntimeError as error:

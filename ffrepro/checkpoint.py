@@ -1,5 +1,6 @@
 """Save and resume a run, and keep two launches of the same run apart."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ffrepro.errors import UserError
+from ffrepro.errors import UserError, is_want_of_memory
 from ffrepro.files import NO_LOCKS, written_atomically
 
 # Of what runs and algorithms keep; to be raised where that changes, so that no older state is gone on from.
@@ -30,20 +31,18 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
 
     Raises:
         UserError: the file is damaged, or cannot be read.
-        MemoryError: it is too large.
+        RuntimeError, MemoryError: there is no memory for it.
     """
     if not path.exists():
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         found, state = saved["fingerprint"], saved["state"]
-    except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"cannot read checkpoint {path}: {error.strerror}. Mend its permissions.") from error
-    except MemoryError:
-        raise
     except Exception as error:  # torch raises many kinds for a damaged file
-        if "can't allocate memory" in str(error):  # a RuntimeError of torch's
+        if is_want_of_memory(error):
             raise
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: it is too short
+            raise UserError(f"cannot read checkpoint {path}: {error.strerror}. It may be whole: keep it.") from error
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}). Remove it to start the run anew."
         ) from error

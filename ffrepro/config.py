@@ -41,23 +41,31 @@ def build(config: DictConfig, **replaced: Any) -> Any:
     Raises:
         UserError: a value is not of the type that the object declares, or the object refuses it.
     """
-    target = hydra.utils.get_object(config._target_)
-    # What torch takes is not said in types that could be checked.
-    if str(config._target_).startswith("ffrepro."):
-        kinds = get_type_hints(target.__init__)
-        for key in (str(key) for key in config if not str(key).startswith("_")):
-            if key not in kinds:
-                raise UserError(f"there is no option {config._get_full_key(key)}: {config._target_} does not take it.")
-            check_type(str(config._get_full_key(key)), config[key], kinds[key])
+    _check_options(config)
     try:
         return hydra.utils.instantiate(config, **replaced)
     except hydra.errors.InstantiationException as error:
         # Hydra wraps what a constructor raises: of a mistake the user is to see what the constructor said, of a fault
         # in ours where it is.
-        ours = str(config._target_).startswith("ffrepro.")
-        if isinstance(error.__cause__, UserError) or (ours and error.__cause__ is not None):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        fault = str(config._target_).startswith("ffrepro.") and f"'{config._target_}'" in str(error)
+        if isinstance(cause, UserError) or (fault and cause is not None):
+            raise cause from None
         raise
+
+
+def _check_options(config: DictConfig) -> None:
+    """Compare the values of `config`, and of the objects in it, with what their constructors declare."""
+    # What torch takes is not said in types that could be checked.
+    ours = str(config.get("_target_")).startswith("ffrepro.")
+    kinds = get_type_hints(hydra.utils.get_object(config._target_).__init__) if ours else {}
+    for key in (str(key) for key in config if not str(key).startswith("_")):
+        if isinstance(config[key], DictConfig):
+            _check_options(config[key])
+        if ours and key not in kinds:
+            raise UserError(f"there is no option {config._get_full_key(key)}: {config._target_} does not take it.")
+        if ours:
+            check_type(str(config._get_full_key(key)), config[key], kinds[key])
 
 
 def check_top(config: DictConfig) -> None:

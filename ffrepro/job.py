@@ -23,7 +23,7 @@ from ffrepro.algorithm import Algorithm, Metrics
 from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import choose_device, choose_precision, choose_threads
-from ffrepro.errors import DataNotFoundError, UserError
+from ffrepro.errors import DataNotFoundError, UserError, is_want_of_memory
 from ffrepro.paths import from_root
 from ffrepro.record import Record
 
@@ -72,7 +72,7 @@ class Job:
     def record(self, status: record.Status, progress: Progress, metrics: Metrics, error: str | None = None) -> Record:
         """What is to be said of this run now."""
         dataset = self.dataset
-        git = {**self.git, "dirty": self.git["dirty"] or any(state["dirty"] for state in progress.git)}
+        dirty = True if any(state["dirty"] for state in progress.git) else self.git["dirty"]
         earlier = [state["commit"] for state in progress.git if state["commit"] != self.git["commit"]]
         return Record(
             schema=record.SCHEMA,
@@ -87,7 +87,7 @@ class Job:
             choices=self.choices,
             overrides=self.overrides,
             fingerprint=self.fingerprint,
-            git={**git, "earlier": list(dict.fromkeys(earlier))} if earlier else git,
+            git={**self.git, "dirty": dirty, **({"earlier": list(dict.fromkeys(earlier))} if earlier else {})},
             environment=record.environment(self.device, self.precision),
             data={
                 "name": dataset.name,
@@ -111,14 +111,23 @@ def prepare(config: DictConfig) -> Job:
         UserError: an option makes no sense here, or the data is not there or damaged.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    git = record.git_state()  # before anything that takes a while
     check_top(config)
     device = choose_device(config.device)
     record.forget_peak_memory(device)
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)
     overrides = list(HydraConfig.get().overrides.task)
-    _refuse_unused(config, overrides)
-    dataset = _load_dataset(config, device)
+    refuse_unused(config, overrides)
+    try:
+        dataset = _load_dataset(config, device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_want_of_memory(error):
+            raise
+        hint = ", or use device=cpu" if device.type == "cuda" else ""
+        raise UserError(
+            f"out of memory on {device} while data set {config.dataset.name} was loaded: end what else fills it{hint}."
+        ) from error
     choices = {
         str(group): str(name)
         for group, name in HydraConfig.get().runtime.choices.items()
@@ -144,15 +153,19 @@ def prepare(config: DictConfig) -> Job:
         results=results,
         path=results / "runs" / table / row / f"{name}.json",
         checkpoint=results / "checkpoints" / table / row / f"{name}.pt",
-        git=record.git_state(),
+        git=git,
         epochs=budgeted_epochs(config),
         started=started,
         started_at=started_at,
     )
 
 
-def _refuse_unused(config: DictConfig, overrides: list[str]) -> None:
-    """Complain of an option of a group that the algorithm does not look at: it would seem to be compared."""
+def refuse_unused(config: DictConfig, overrides: list[str]) -> None:
+    """Complain of an option of a group that the algorithm does not look at: it would seem to be compared.
+
+    Raises:
+        UserError: there is one among the command line's `overrides`.
+    """
     algorithm: type[Algorithm] = hydra.utils.get_object(config.algorithm._target_)
     for text in overrides:
         group = re.split(r"[.=@]", text.lstrip("+"), maxsplit=1)[0]
@@ -208,9 +221,4 @@ def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
             f"{error}\n*** STAND-IN *** going on with {stand_in.name}: this tries the program and reproduces nothing."
         )
         dataset = stand_in.load(device)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"out of memory on {device} while data set {source.name} was loaded: something else may fill it"
-            + (", or use device=cpu." if device.type == "cuda" else ".")
-        ) from error
     return dataset.reduced(config.budget.train_examples, config.budget.test_examples)

@@ -10,6 +10,7 @@ from ffrepro import command, estimate, record, table
 from ffrepro.config import check_top
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
+from ffrepro.job import refuse_unused
 from ffrepro.paths import CONF, from_root
 from ffrepro.processes import console, run_all, run_command, shared_threads, side_by_side
 from ffrepro.table import Row, Table
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _reproduce(options: argparse.Namespace) -> int:
     chosen_table = table.load(options.table)
-    command.refuse([one for one in options.overrides if not one.startswith("budget.")], _OWN)
+    command.refuse([one for one in options.overrides if not one.lstrip("+~").startswith("budget.")], _OWN)
     device = choose_device(options.device)
     if options.budget not in _BUDGETS:
         raise UserError(f"BUDGET is {options.budget!r}: expected one of {', '.join(_BUDGETS)}.")
@@ -110,6 +111,7 @@ def _announce(
         configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
     for config in configs:
         check_top(config)
+        refuse_unused(config, options.overrides)
     speed = estimate.measure(str(device), configs[0].precision)
     total = sum(estimate.seconds(config, speed) for config in configs)
     rows = list(dict.fromkeys(row.recorded_as for row, _ in runs))

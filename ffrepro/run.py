@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 
 from ffrepro import checkpoint, record
@@ -17,7 +16,7 @@ from ffrepro.algorithm import Algorithm, Metrics, Setting
 from ffrepro.config import build
 from ffrepro.dataset import Dataset
 from ffrepro.device import PRECISIONS
-from ffrepro.errors import UserError
+from ffrepro.errors import UserError, is_want_of_memory
 from ffrepro.job import Job, Progress, console, prepare
 from ffrepro.pictures import field_grid, packed
 from ffrepro.record import Record
@@ -117,16 +116,18 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
         algorithm.load_state_dict(saved["algorithm"])
         progress = Progress(**saved["progress"])
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        if is_want_of_memory(error):
+            raise
         raise UserError(
             f"checkpoint {job.checkpoint} is of other code, and does not fit this ({type(error).__name__}: "
             f"{_first_line(error)}). Go back to that code, or remove the checkpoint to start the run anew."
         ) from error
     console.print(f"{job.title}: going on after epoch {progress.epoch}, from {job.checkpoint}.")
-    if job.git in progress.git:
+    before = progress.git or [{"commit": None, "dirty": None}]  # of a time when checkpoints did not say
+    if job.git in before:
         return progress
-    if progress.git:
-        console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
-    return replace(progress, git=[*progress.git, job.git])
+    console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
+    return replace(progress, git=[*before, job.git])
 
 
 def _first_line(error: Exception) -> str:
@@ -218,8 +219,7 @@ def _memory_errors_explained(job: Job) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # torch.OutOfMemoryError is a RuntimeError; the CPU's allocator raises a plain one.
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+        if not is_want_of_memory(error):
             raise
         if not job.path.exists() or record.load(job.path).status != "ok":
             job.record("failed", Progress(), {}, "out of memory").write(job.path)

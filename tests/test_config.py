@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -309,14 +310,19 @@ def test_a_budget_scales_and_bounds_the_presets_epochs(overrides: list[str], epo
         ("architecture.widths=[100,wide]", r"architecture.widths is \[100, 'wide'\]: expected a list"),
         ("architecture.widths=[100,-1]", r"architecture.widths is \[100, -1\]"),
         ("architecture.widths=[]", r"architecture.widths is \[\]"),
+        ("architecture=vanilla_resnet architecture.activation.eta=many", "architecture.activation.eta is 'many'"),
+        (
+            "architecture=vanilla_resnet +architecture.activation.foo=1",
+            "there is no option architecture.activation.foo",
+        ),
         ("dataset.name=kmnist", "dataset.name is 'kmnist': expected mnist or fashion_mnist"),
         ("tracking.mode=onlin", "tracking.mode is 'onlin': expected offline or online"),
     ],
 )
 def test_a_value_of_another_kind_is_named(option: str, complaint: str) -> None:
-    config = compose(option)
+    config = compose(*option.split())
     with pytest.raises(UserError, match=complaint):
-        build(config[option.split(".", 1)[0]])
+        build(config[re.split(r"[.=]", option, maxsplit=1)[0]])
 
 
 def test_a_whole_number_serves_as_a_number() -> None:

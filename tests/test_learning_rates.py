@@ -148,7 +148,14 @@ def test_what_is_recorded_is_not_run_again(runs: Runs, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     "other",
-    ["schedule.epochs=5", "schedule.warm_up=0.5", "dataset.validation=0", "architecture.width=8", "precision=bf16"],
+    [
+        "schedule.epochs=5",
+        "schedule.warm_up=0.5",
+        "dataset.validation=0",
+        "architecture.width=8",
+        "precision=bf16",
+        "goodness=mean_of_squares",
+    ],
 )
 def test_runs_of_another_protocol_do_not_count(runs: Runs, other: str) -> None:
     for rate in GRID:

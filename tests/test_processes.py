@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_a_command_that_is_stopped_lets_its_runs_keep_their_state(
     assert "both: stopped. The same command goes on" in said
     assert "Traceback" not in said
     assert {path.name for path in tmp_path.iterdir() if path.suffix == ""} == set("ab"[:jobs])
+
+
+def test_a_run_that_begins_while_all_are_stopped_is_told(tmp_path: Path) -> None:
+    stopped, running = threading.Event(), set()
+    stopped.set()
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    began = time.monotonic()
+    assert processes._run(command, running, stopped, together=True) != 0
+    assert time.monotonic() - began < 30
+    assert not running
 
 
 def test_how_a_run_ended_is_said(capsys: pytest.CaptureFixture[str]) -> None:

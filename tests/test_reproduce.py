@@ -49,6 +49,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "results_dir=elsewhere"], "here it is RESULTS="),
         (["table1", "--jobs", "two"], "JOBS is 'two'"),
         (["table1", "--jobs", ""], "JOBS is ''"),
+        (["table1", "goodness=mean_of_squares"], "Backprop does not use goodness"),
         (["table1", "seed=3"], "seed=3: here it is SEEDS="),
         (["table1", "budget=smoke"], "budget=smoke: here it is BUDGET="),
         (["table1", "experiment=table2/bp_2"], "choose them with ROWS="),

@@ -296,6 +296,39 @@ def test_a_run_that_goes_on_with_other_code_says_so(
     assert_as_uncut(tmp_path, whole)
 
 
+def test_a_checkpoint_of_unknown_code_is_not_taken_for_this_ones(
+    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    assert command_line(*command, patch=CUT.format(every=1e9, step=25, signal="SIGINT")).code == 130
+    (path,) = tmp_path.rglob("*.pt")
+    saved = torch.load(path, weights_only=True)
+    del saved["state"]["progress"]["git"]  # as it was kept once
+    torch.save(saved, path)
+    assert command_line(*command, patch=AT_COMMIT.format(letter="c", dirty=False)).code == 0
+    assert the_record(tmp_path)["git"] == {"commit": "c" * 40, "dirty": False, "earlier": [None]}
+    assert_as_uncut(tmp_path, whole)
+
+
+def test_outside_a_checkout_nothing_is_said_of_changes(command_line: CommandLine, tmp_path: Path) -> None:
+    unknown = "import ffrepro.record\nffrepro.record.git_state = lambda: dict(commit=None, dirty=None)\n"
+    assert command_line(*SMALL, f"results_dir={tmp_path}", patch=unknown).code == 0
+    assert the_record(tmp_path)["git"] == {"commit": None, "dirty": None}
+
+
+def test_want_of_memory_is_not_taken_for_other_code(command_line: CommandLine, tmp_path: Path) -> None:
+    command = [*LONGER, f"results_dir={tmp_path}"]
+    assert command_line(*command, patch=CUT.format(every=1e9, step=25, signal="SIGINT")).code == 130
+    full = """
+from ffrepro.algorithm.ff_supervised import FFSupervised
+def load_state_dict(self, state):
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+FFSupervised.load_state_dict = load_state_dict
+"""
+    assert_one_complaint(command_line(*command, patch=full), "out of memory on cpu")
+    assert len(list(tmp_path.rglob("*.pt"))) == 1
+
+
 def test_a_state_that_does_not_fit_the_code_is_named(command_line: CommandLine, tmp_path: Path) -> None:
     command = [*LONGER, f"results_dir={tmp_path}"]
     other = """
@@ -404,7 +437,7 @@ def test_a_damaged_checkpoint_is_named(command_line: CommandLine, tmp_path: Path
     assert_one_complaint(command_line(*command), str(path), "damaged", "Remove it")
     path.unlink()
     path.mkdir()  # stands for whatever else cannot be read
-    assert_one_complaint(command_line(*command), str(path), "cannot read", "Mend its permissions")
+    assert_one_complaint(command_line(*command), str(path), "cannot read", "It may be whole: keep it.")
 
 
 # What goes wrong ------------------------------------------------------------------------------------
@@ -785,13 +818,46 @@ FFSupervised.begin = broken
         assert finished.code == 1
         assert "algorithm.batch_size is 5000: expected" in finished.err
         assert "FileNotFoundError: [Errno 2] a fault: 'some file'" in finished.err
+    finished = command_line("-m", *small, "algorithm.batch_size=60", "algorithm.momentum=0.5,0.6", patch=patch)
+    assert finished.code == 1
+    assert all(f"algorithm.momentum={one}: [Errno 2] a fault: 'some file'" in finished.err for one in (0.5, 0.6))
 
 
-def test_an_option_that_the_algorithm_does_not_use_is_refused(command_line: CommandLine, tmp_path: Path) -> None:
-    command = ["experiment=table1/bp", "dataset=digits", "budget=smoke", "tracking=none", f"results_dir={tmp_path}"]
-    finished = command_line(*command, "goodness=mean_of_squares")
-    assert_one_complaint(finished, "goodness=mean_of_squares would change nothing: Backprop does not use goodness")
+@pytest.mark.parametrize(
+    ("experiment", "option", "why"),
+    [
+        ("table1/bp", "goodness=mean_of_squares", "Backprop does not use goodness"),
+        ("table1/bp", "+goodness.power=2", "Backprop does not use goodness"),
+        ("table3/ngram", "architecture=mlp", "NGram does not use architecture"),
+        ("table3/ngram", "architecture.widths=[3]", "NGram does not use architecture"),
+    ],
+)
+def test_an_option_that_the_algorithm_does_not_use_is_refused(
+    experiment: str, option: str, why: str, command_line: CommandLine, tmp_path: Path
+) -> None:
+    finished = command_line(f"experiment={experiment}", "tracking=none", f"results_dir={tmp_path}", option)
+    assert_one_complaint(finished, f"{option} would change nothing: {why}. Leave it out.")
     assert records(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    ["table1/bp", "table1/ff_supervised", "table1/ff_unsupervised", "table1/ff_recurrent", "table3/ff_simultaneous"],
+)
+def test_of_a_curve_that_ends_at_none_even_the_last_epoch_learns(
+    experiment: str, command_line: CommandLine, tmp_path: Path
+) -> None:
+    command = [f"experiment={experiment}", *SMALL[1:3], "threads=1", "schedule=warm_up_then_cosine"]
+    command += ["architecture.widths=[32,32]", "budget.train_examples=300"]
+    command += ["dataset.path=" + str(tmp_path / "text")] if "table3" in experiment else ["dataset=digits"]
+    (tmp_path / "text").write_text(made_up_text(60_000))
+    none = "from ffrepro.schedule import WarmUpThenCosine\nWarmUpThenCosine.gain_of = lambda *_: 0.0\n"
+    losses = []
+    for name, patch in (("some", ""), ("none", none)):
+        finished = command_line(*command, f"results_dir={tmp_path / name}", patch=patch)
+        assert finished.code == 0, finished.err
+        losses.append(the_record(tmp_path / name)["history"][0]["loss"])
+    assert losses[0] != losses[1]
 
 
 def test_a_row_may_be_measured_by_its_loss(command_line: CommandLine, tmp_path: Path) -> None:
@@ -809,11 +875,12 @@ def test_want_of_memory_for_the_data_is_told_in_one_line(command_line: CommandLi
 import torch
 from ffrepro.dataset.digits import Digits
 def load(self, device):
-    raise torch.OutOfMemoryError("CUDA out of memory")
+    raise {error}
 Digits.load = load
 """
-    finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
-    assert_one_complaint(finished, "out of memory on cpu while data set digits was loaded")
+    for error in ('torch.OutOfMemoryError("CUDA out of memory")', 'RuntimeError("can\'t allocate memory: 9 bytes")'):
+        finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch.format(error=error))
+        assert_one_complaint(finished, "out of memory on cpu while data set digits was loaded")
 
 
 def test_a_multirun_by_joblib_leaves_the_same_records(

@@ -70,5 +70,5 @@ class Algorithm(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state: copied into the tensors there are, whose places CUDA graphs have recorded."""
+        """Go on from such a state; where there are CUDA graphs it is copied into the tensors whose places they know."""
         ...

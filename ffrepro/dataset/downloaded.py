@@ -13,8 +13,6 @@ from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.files import NO_LOCKS
 from ffrepro.paths import from_root
 
-_LOCK = ".downloading"
-
 
 def folder_of(name: str, place: str, files: Iterable[str], download: Callable[..., object]) -> Path:
     """The folder `place`, below a data root, that has all `files` of data set `name`; downloaded if need be.
@@ -57,16 +55,20 @@ def found_or_fetched(
     Raises:
         DataNotFoundError: it is nowhere and cannot be downloaded.
     """
+    lock = f".{place.replace('/', '-')}.lock"
     for root in data_roots():
-        # Not while another process downloads into it: files would be there that are not whole.
-        with _alone(root) if (root / _LOCK).exists() else contextlib.nullcontext():
-            found = find(root)
+        try:
+            # Not while another process downloads it: files would be there that are not whole.
+            with _locked(root / lock, fcntl.LOCK_SH):
+                found = find(root)
+        except PermissionError as error:
+            raise UserError(f"cannot look into {error.filename}: {error.strerror}. Mend its permissions.") from error
         if found is not None:
             return found
     target = from_root("data")
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with _locked(target / lock, fcntl.LOCK_EX):
             found = find(target)  # by now, it may be that another has
             if found is None:
                 download(str(target), download=True)
@@ -81,26 +83,29 @@ def found_or_fetched(
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the data root `root` for this process, once no other does; it is released however the process ends."""
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    """Hold the lock file `path`: with LOCK_EX to download, alone, and with LOCK_SH to look, once nobody downloads.
+
+    It is released however the process ends.
+    """
     try:
-        handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT)
-    except OSError:  # who cannot write there cannot download into it either
+        handle = os.open(path, os.O_RDWR | os.O_CREAT if kind == fcntl.LOCK_EX else os.O_RDONLY)
+    except OSError:  # nobody has downloaded there, or it cannot be written: then nobody can
         yield
         return
     try:
-        _lock(handle, f"waiting for another process, which downloads into {root}")
+        _wait(handle, kind, f"waiting for another process, which downloads into {path.parent}")
         yield
     finally:
         os.close(handle)
 
 
-def _lock(handle: int, waiting: str) -> None:
+def _wait(handle: int, kind: int, said: str) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(waiting, file=sys.stderr, flush=True)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        print(said, file=sys.stderr, flush=True)
+        fcntl.flock(handle, kind)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise

@@ -3,7 +3,6 @@
 import hashlib
 import struct
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ffrepro.dataset import data_roots, mnist
+from ffrepro.dataset import data_roots, downloaded, mnist
 from ffrepro.dataset.mnist import Mnist
 from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.paths import ROOT
@@ -126,13 +125,15 @@ def test_a_place_without_all_four_files_is_passed_over(tmp_path: Path, monkeypat
 
 
 def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root" / "data"
     arrays = write_tiny(tmp_path / "made", seed=2)
     accept(monkeypatch, tmp_path / "made")
-    begun = threading.Event()
+    begun, waiting = threading.Event(), threading.Event()
     downloads = []
+    monkeypatch.setattr(downloaded, "print", lambda text, **_: waited.append(text) or waiting.set(), raising=False)
+    waited: list[str] = []
 
     def download(to: str, *, download: bool) -> None:
         assert (to, download) == (str(root), True)
@@ -142,7 +143,7 @@ def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
         for file in FILES:
             (raw / file).write_bytes(b"not whole")
         begun.set()
-        time.sleep(0.3)
+        assert waiting.wait(30)
         for file in FILES:
             (raw / file).write_bytes((tmp_path / "made" / "MNIST" / "raw" / file).read_bytes())
 
@@ -155,7 +156,17 @@ def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
         for loaded in (first.result(), second.result()):
             np.testing.assert_array_equal(loaded.train.targets, arrays[FILES[1]])
     assert len(downloads) == 1
-    assert capsys.readouterr().err.startswith("waiting for another process, which downloads into ")
+    assert waited == [f"waiting for another process, which downloads into {root}"]
+
+
+def test_a_place_that_cannot_be_looked_into_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_file", refuse)
+        with pytest.raises(UserError, match=r"cannot look into .*named/MNIST/raw/train"):
+            Mnist(name="mnist", validation=0).load(CPU)
 
 
 def test_without_a_named_place_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:

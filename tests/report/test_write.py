@@ -136,6 +136,14 @@ def test_what_is_less_than_a_reproduction_is_conspicuous(results: Path) -> None:
     assert "runs/table9/same/paper-seed7.json" in page(results, "index.html").split("Could not be read")[1]
 
 
+def test_a_runs_page_names_all_its_commits(tmp_path: Path) -> None:
+    write(tmp_path, made_record("same", git={"commit": "b" * 40, "dirty": False, "earlier": [None, "a" * 40]}))
+
+    write_report(tmp_path, [made_table()])
+
+    assert f"<code>unknown, {'a' * 40}, {'b' * 40}</code>" in page(tmp_path, "runs/table9-same-paper-seed0.html")
+
+
 def test_free_text_is_escaped(tmp_path: Path) -> None:
     write(tmp_path, made_record("same", status="failed", error="<b>bold</b> & | more"))
 
