@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from ffrepro import benchmark, table
-from ffrepro.benchmark import deep_nets, rows, started
+from ffrepro import benchmark, layers, table
+from ffrepro.benchmark import bare_products, deep_nets, rows, started
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import DataNotFoundError
+from ffrepro.layers import significant
 
 CPU = torch.device("cpu")
 
@@ -45,6 +47,35 @@ def test_an_epoch_is_some_minibatches_times_all_of_them(monkeypatch: pytest.Monk
     assert found["epoch_s"] == pytest.approx(0.6)
     assert found["bare_products_epoch_s"] == pytest.approx(0.3)
     assert said == "case: an epoch in 0.60 s, 2.00 times that of bare products and updates."
+
+
+@pytest.mark.parametrize(("maps", "learned"), [(2, 0.5), (3, 1.0)])
+def test_dense_masked_matrices_compute_what_the_net_has_to(
+    maps: int, learned: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bare_products, "_MAP", 4)  # units
+    work = bare_products.masked(maps, learned, CPU, torch.float32, 2)
+    with FlopCounterMode(display=False) as counted:
+        work()
+    # Of matrices between 4 and 4 units: one bottom-up pass of 100 images through each map; in 10 iterations, of both
+    # phases, each matrix but the image's; and a gradient of each, of the image's over both phases once.
+    matrices = 2 * maps - 1
+    rows_multiplied = 100 * maps + 10 * 200 * (matrices - 1) + 200 + round(learned * 2000) * (matrices - 1)
+    assert counted.get_total_flops() == 2 * 2 * rows_multiplied * 4 * 4
+
+
+@pytest.mark.usefixtures("small")
+def test_the_share_that_layers_learn_from_is_counted() -> None:
+    algorithm = rows.begun("table1/ff_supervised", CPU, "fp32", made((28, 28)))
+
+    def share(threshold: float) -> float:
+        for layer in algorithm.layers:
+            layer.threshold.fill_(threshold)
+        return rows._learned(lambda: algorithm.train_epoch(1))
+
+    # Far below every goodness positive data are told apart wholly, negative ones not at all: half is kept.
+    assert share(-1e6) == 0.5
+    assert layers.significant is significant
 
 
 @pytest.mark.usefixtures("small")
@@ -145,5 +176,9 @@ def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
 def test_every_part_measures_presets_that_are_there() -> None:
     experiments = {case.experiment for case in rows.CASES}
     assert {row.experiment for row in table.load("table1").rows} <= experiments
+    assert {"table2/ff_max_ssq_2", "table2/ff_max_ssq_3", "table2/bp_2"} <= experiments
+    assert {case.experiment: case.maps for case in rows.CASES if case.maps} == {
+        "table2/ff_max_ssq_2": 2, "table2/ff_max_ssq_3": 3,
+    }  # fmt: skip
     assert set(rows.HELD) <= experiments
     assert len(benchmark.PARTS["memory"]) == len(rows.HELD)

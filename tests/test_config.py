@@ -134,9 +134,55 @@ def test_a_preset_changes_only_what_is_there(name: str) -> None:
     assert bool(swept) == name.startswith("ablation/")
 
 
+TABLE_2 = {
+    "dataset.name": "cifar10",
+    "dataset.validation": 0,
+    "architecture.padding": 5,
+    "algorithm.batch_size": 100,
+    "schedule.epochs": 20,
+}
+
+
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
+        *(
+            (
+                f"table2/bp_{depth}",
+                TABLE_2
+                | {
+                    "architecture.layers": [[32, 1, 11, 3]] * depth,
+                    "architecture.init_gain": 2.0,
+                    "algorithm._target_": "ffrepro.algorithm.bp.Backprop",
+                    "algorithm.optimizer.lr": 0.03,
+                    "algorithm.optimizer.momentum": 0.9,
+                    "algorithm.optimizer.weight_decay": 0.0005,
+                },
+            )
+            for depth in (2, 3)
+        ),
+        *(
+            (
+                f"table2/ff_{kind}_ssq_{depth}",
+                TABLE_2
+                | {
+                    "architecture.layers": [[32, 1, 11, 3]] * depth,
+                    "architecture.init_gain": 0.01,
+                    "algorithm._target_": "ffrepro.algorithm.ff_recurrent.FFRecurrent",
+                    "algorithm.damping": 0.3,
+                    "algorithm.learning_rate": 0.01,
+                    "algorithm.momentum": 0.9,
+                    "algorithm.weight_cost": 0.001,
+                    "algorithm.head_learning_rate": 0.01,
+                    "algorithm.head_weight_cost": 0.003,
+                    "algorithm.peer_normalization": 0.03,
+                    "algorithm.threshold": 0.01,
+                    "goodness._target_": f"ffrepro.goodness.{goodness}",
+                },
+            )
+            for kind, goodness in (("min", "MinusSumOfSquares"), ("max", "SumOfSquares"))
+            for depth in (2, 3)
+        ),
         (
             "table1/ff_supervised",
             {

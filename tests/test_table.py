@@ -105,6 +105,10 @@ def test_table_2_has_both_tests_of_each_net_with_the_papers_numbers() -> None:
         ("ff_max_ssq_3_softmax", "ff_max_ssq_3", softmax, 46, "M", 31, "M"),
     ]
     assert len({row.title for row in rows}) == 10
+    assert all(row.reproduced == (row.paper - 1, row.paper + 1) for row in rows)
+    assert [panel.rows for panel in table.load("table2").panels] == [
+        [f"bp_{depth}", f"ff_min_ssq_{depth}", f"ff_max_ssq_{depth}"] for depth in (2, 3)
+    ]
     for row in rows:
         first = next(one for one in rows if one.name == row.recorded_as)
         assert (first.label, first.experiment, first.record) == (row.label, row.experiment, None)

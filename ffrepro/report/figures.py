@@ -217,7 +217,7 @@ def _fields(table: str, row: RowResult, group: Group, run: Run) -> Picture | Non
         draw.images_size(weights),
         title=row.spec.label,
         caption=_caption(group, f"Seed {run.record.seed}"),
-        alt=f"Weights of the first {len(weights)} units of the first hidden layer as images, {row.spec.label}.",
+        alt=f"Weights of {len(weights)} units of the first hidden layer as images, {row.spec.label}.",
     )
 
 

@@ -35,13 +35,15 @@ def _panel(name: str, panel: Panel, table: TableResult, runs: list[Run]) -> Pict
         draw.Epochs(", ".join([row.spec.label, *_unlike(row, one)]), one.history.get("running_error"), held_out)
         for row, one, held_out in drawn
     ]
+    missing = [rows[name].spec.label for name in panel.rows if name not in {row.spec.name for row, _, _ in drawn}]
+    without = f" No such run of: {'; '.join(missing)}." if missing else ""
     seeds = sorted({len(one.counted) for _, one, _ in drawn})
     of_seeds = text.counted(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return svg(
         name,
         draw.epochs(curves),
         title=panel.label,
-        caption=f"Mean of {of_seeds}, trained with {panel.held_out}.",
+        caption=f"Mean of {of_seeds}, trained with {panel.held_out}.{without}",
         alt=f"Errors by epoch, {panel.label}. " + "; ".join(map(_said, curves)) + ".",
     )
 

@@ -57,6 +57,9 @@ def test_a_panel_is_of_the_runs_that_held_out_what_it_says_and_changed_nothing_e
     )
     assert picture.title == "Two of them"
     assert picture.caption == f"Mean of 1 seed, trained with {HELD_OUT}."
+    lower_label = next(row.label for row in made_table().rows if row.name == "lower")
+    (alone,) = panels(table(), [*others, run("same", HELD_OUT)])
+    assert alone.caption == f"Mean of 1 seed, trained with {HELD_OUT}. No such run of: {lower_label}."
     same, lower = picture.alt.split("; ")
     assert "As in the paper, 4 × 20 ReLU: 30.00 % on training batches and 50.00 % on held-out images" in same
     assert lower.endswith("30.00 % on training batches and 50.00 % on held-out images after epoch 3.")
@@ -96,7 +99,7 @@ def test_runs_of_a_panel_may_lie_in_several_folders() -> None:
         object.__setattr__(one.record, "row", row)
     (picture,) = panels(table(), [preset, trial])
     assert "30.50 % on training batches and 50.50 % on held-out images" in picture.alt
-    assert picture.caption == f"Mean of 2 seeds, trained with {HELD_OUT}."
+    assert picture.caption.startswith(f"Mean of 2 seeds, trained with {HELD_OUT}. No such run of: Lower")
     object.__setattr__(trial.record, "status", "diverged")
     (picture,) = panels(table(), [preset, trial])
     assert "31.00 % on training batches and 51.00 % on held-out images" in picture.alt
@@ -122,5 +125,5 @@ def test_what_did_not_end_is_no_part_of_a_panel() -> None:
     diverged.record.history.clear()
     object.__setattr__(diverged.record, "status", "diverged")
     (picture,) = panels(table(), [diverged, run("same", HELD_OUT)])
-    assert picture.caption == f"Mean of 1 seed, trained with {HELD_OUT}."
+    assert picture.caption.startswith(f"Mean of 1 seed, trained with {HELD_OUT}. No such run of: Lower")
     assert "Lower" not in picture.alt
