@@ -6,9 +6,9 @@ class UserError(Exception):
 
 
 def is_want_of_memory(error: BaseException) -> bool:
-    """Whether there was no memory left: of torch's errors their texts say so, of a GPU and of a CPU."""
-    said = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+    """Whether there was no memory left: a GPU's error has a class of its own in torch, a CPU's says so in its text."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
 class DataNotFoundError(UserError):

@@ -56,13 +56,31 @@ def test_a_command_that_is_stopped_lets_its_runs_keep_their_state(
     assert {path.name for path in tmp_path.iterdir() if path.suffix == ""} == set("ab"[:jobs])
 
 
-def test_a_run_that_begins_while_all_are_stopped_is_told(tmp_path: Path) -> None:
+def test_a_run_that_begins_while_all_are_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    class Process:
+        stdout = None
+
+        def __init__(self, *_: object, **__: object) -> None:
+            stopped.set()  # while it is started
+
+        def __enter__(self) -> "Process":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def send_signal(self, sent: int) -> None:
+            told.append(sent)
+
+        def wait(self) -> int:
+            return 130 if told else 0
+
     stopped, running = threading.Event(), set()
-    stopped.set()
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    began = time.monotonic()
-    assert processes._run(command, running, stopped, together=True) != 0
-    assert time.monotonic() - began < 30
+    monkeypatch.setattr(processes.subprocess, "Popen", Process)
+    assert processes._run(["a", "b"], running, stopped, together=False) == 130
+    assert told == [signal.SIGINT]
     assert not running
 
 
