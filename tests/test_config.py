@@ -156,10 +156,10 @@ TABLE_2 = {
                     "algorithm._target_": "ffrepro.algorithm.bp.Backprop",
                     "algorithm.optimizer.lr": 0.03,
                     "algorithm.optimizer.momentum": 0.9,
-                    "algorithm.optimizer.weight_decay": 0.0005,
+                    "algorithm.optimizer.weight_decay": weight_decay,
                 },
             )
-            for depth in (2, 3)
+            for depth, weight_decay in ((2, 0.001), (3, 0.0005))
         ),
         *(
             (
