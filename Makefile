@@ -68,7 +68,7 @@ format: $(INSTALLED)  ## format and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 benchmark: $(INSTALLED)  ## time and memory of training on this machine, beside bare matrix products
-	$(BIN)/python scripts/benchmark.py --device '$(DEVICE)' $(if $(PARTS),--parts '$(PARTS)')
+	$(BIN)/python scripts/benchmark.py --device '$(DEVICE)' --output '$(RESULTS)/benchmark' $(if $(PARTS),--parts '$(PARTS)')
 
 data: $(INSTALLED)  ## find or download the data sets and check them
 	$(BIN)/python scripts/fetch_data.py
