@@ -31,6 +31,7 @@ def _job(config: DictConfig) -> None:
         # Of several runs one's error is raised, for Hydra to go on with the others; at the end Hydra raises the first.
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             _tell(error, HydraConfig.get().overrides.task)
+            _let_go(error)
         elif isinstance(error, UserError):
             _mistakes.append(error)
             return
@@ -44,6 +45,14 @@ def _tell(error: Exception, overrides: Sequence[str]) -> None:
     said = explain(error, list(overrides)) if is_mistake(error) else error
     _complain(f"{' '.join(overrides)}: {said}")
     _told.append(error)
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what a failed run held: its error, which Hydra keeps until the last run has ended, has its net and data."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 def _is_fault(error: Exception) -> bool:

@@ -18,11 +18,19 @@ FORMAT = 6
 
 
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
-    """Write `state` of the run `fingerprint` to `path`, atomically."""
+    """Write `state` of the run `fingerprint` to `path`, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+        RuntimeError, MemoryError: there is no memory to copy it from a GPU, or that has failed.
+    """
     with written_atomically(path) as file:
         try:
             torch.save({"fingerprint": fingerprint, "state": state}, file)
-        except RuntimeError as error:  # torch's writer hides the disk's own error
+        except RuntimeError as error:
+            if is_want_of_memory(error) or "CUDA error" in str(error):  # tensors are copied from the GPU here
+                raise
+            # torch's writer hides the disk's own error.
             raise OSError(None, str(error).splitlines()[0]) from error
 
 
@@ -47,6 +55,14 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
             f"checkpoint {path} is damaged ({type(error).__name__}). Remove it to start the run anew."
         ) from error
     return dict(state) if found == fingerprint else None
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a state that is another run's, so that this run's does not replace it; returns where it is.
+
+    Of two only the later is kept.
+    """
+    return path.replace(path.with_suffix(".other.pt"))
 
 
 @contextmanager

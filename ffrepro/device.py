@@ -33,8 +33,10 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"device={name} asks for a GPU and PyTorch sees none: use device=cpu or device=auto.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: there are only {torch.cuda.device_count()} GPUs, counted from 0.")
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # streams and graphs are opened on the current one
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums are fp32
+        if device.index is not None:
+            torch.cuda.set_device(device)  # streams and graphs are opened on the current one
     if device.type == "cpu":
         # The velocities of silent units decay to numbers so small that a processor takes many times as long for them.
         # Threads have it from the one that starts them: this comes before any parallel work.

@@ -8,7 +8,9 @@ class UserError(Exception):
 def is_want_of_memory(error: BaseException) -> bool:
     """Whether there was no memory left: a GPU's error has a class of its own in torch, a CPU's says so in its text."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+    # The last is what cuBLAS and cuDNN say.
+    said = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
+    return named or any(words in str(error) for words in said)
 
 
 class DataNotFoundError(UserError):

@@ -90,6 +90,8 @@ def chunks(n: int, size: int) -> Iterator[slice]:
 def errors_by_layer(name: str, scores: Tensor, targets: Tensor, first_layer: int) -> dict[str, float]:
     """Errors of every single layer and of every prefix of layers.
 
+    That of all is left out where the first layer does not count: it is the test's own.
+
     Args:
         name: of the test, as in `goodness`.
         targets: (N,), the right classes.

@@ -118,7 +118,7 @@ def prepare(config: DictConfig) -> Job:
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)
     overrides = list(HydraConfig.get().overrides.task)
-    refuse_unused(config, overrides)
+    check_overrides(config, overrides)
     try:
         dataset = _load_dataset(config, device)
     except (RuntimeError, MemoryError) as error:
@@ -160,12 +160,21 @@ def prepare(config: DictConfig) -> Job:
     )
 
 
-def refuse_unused(config: DictConfig, overrides: list[str]) -> None:
+def check_overrides(config: DictConfig, overrides: list[str]) -> None:
     """Complain of an option of a group that the algorithm does not look at: it would seem to be compared.
+
+    And of a class that is named by itself: what identifies a run are the names of its groups' options.
 
     Raises:
         UserError: there is one among the command line's `overrides`.
     """
+    for text in overrides:
+        key = text.lstrip("+~").split("=", maxsplit=1)[0]
+        if key.rpartition(".")[2] in ("_target_", "_partial_"):
+            raise UserError(
+                f"{text} names a class, which a run's identity does not tell: choose an option of its group instead, "
+                "as in goodness=sum_of_squares, or add one in conf/."
+            )
     algorithm: type[Algorithm] = hydra.utils.get_object(config.algorithm._target_)
     for text in overrides:
         group = re.split(r"[.=@]", text.lstrip("+"), maxsplit=1)[0]

@@ -14,6 +14,7 @@ from torch.linalg import vector_norm
 from torch.nn.functional import softplus
 
 from ffrepro.connections import Connections
+from ffrepro.errors import UserError
 from ffrepro.goodness import Goodness
 
 _TINY = 1e-10
@@ -65,7 +66,9 @@ class HiddenLayer:
         connections: what feeds it.
         goodness: of its activities.
         threshold: θ; the threshold is θ times the goodness of activities that are all 1.
-        momentum, weight_cost: see `Connections.learn`.
+        momentum: see `Connections.learn`; also what is kept of the units' running means at a step, in the released code
+            0.9 for both.
+        weight_cost: see `Connections.learn`.
         peer_normalization: λ, the pull of each unit's mean activity to the mean of the layer.
     """
 
@@ -243,7 +246,13 @@ def hidden_layers(
     weight_cost: float,
     peer_normalization: float,
 ) -> list[HiddenLayer]:
-    """A layer on each of the connections that an architecture has `built`; the arguments are `HiddenLayer`'s."""
+    """A layer on each of the connections that an architecture has `built`; the arguments are `HiddenLayer`'s.
+
+    Raises:
+        UserError: with such a momentum nothing would learn.
+    """
+    if not 0 <= momentum < 1:
+        raise UserError(f"algorithm.momentum is {momentum}: expected 0 to less than 1.")
     return [
         HiddenLayer(
             connections,

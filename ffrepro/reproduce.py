@@ -10,7 +10,7 @@ from ffrepro import command, estimate, record, table
 from ffrepro.config import check_top
 from ffrepro.device import choose_device
 from ffrepro.errors import UserError
-from ffrepro.job import refuse_unused
+from ffrepro.job import check_overrides
 from ffrepro.paths import CONF, from_root
 from ffrepro.processes import console, run_all, run_command, shared_threads, side_by_side
 from ffrepro.table import Row, Table
@@ -111,7 +111,7 @@ def _announce(
         configs = [hydra.compose("config", [f"experiment={row.experiment}", *shared]) for row, _ in runs]
     for config in configs:
         check_top(config)
-        refuse_unused(config, options.overrides)
+        check_overrides(config, options.overrides)
     speed = estimate.measure(str(device), configs[0].precision)
     total = sum(estimate.seconds(config, speed) for config in configs)
     rows = list(dict.fromkeys(row.recorded_as for row, _ in runs))

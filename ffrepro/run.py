@@ -15,7 +15,7 @@ from ffrepro import checkpoint, record
 from ffrepro.algorithm import Algorithm, Metrics, Setting
 from ffrepro.config import build
 from ffrepro.dataset import Dataset
-from ffrepro.device import PRECISIONS
+from ffrepro.device import PRECISIONS, copies_factors
 from ffrepro.errors import UserError, is_want_of_memory
 from ffrepro.job import Job, Progress, console, prepare
 from ffrepro.pictures import field_grid, packed
@@ -108,8 +108,10 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
     saved = checkpoint.load(job.checkpoint, _kept_as(job))
     if saved is None:
         if job.checkpoint.exists():
+            aside = checkpoint.set_aside(job.checkpoint)
             console.print(
-                f"{job.title}: {job.checkpoint} is of other options, device, precision or code: not gone on from."
+                f"{job.title}: {job.checkpoint} is of other options, device, precision or code: not gone on from, and "
+                f"kept as {aside.name}."
             )
         return Progress(git=[job.git])
     try:
@@ -182,7 +184,8 @@ def _keep(job: Job, state: dict[str, Any], progress: Progress) -> None:
 
 def _kept_as(job: Job) -> str:
     """What a checkpoint can be gone on from: random numbers and rounding differ between devices and precisions."""
-    return f"{job.fingerprint}-{job.device.type}-{job.precision}-{checkpoint.FORMAT}"
+    gradients = "rounded" if copies_factors(PRECISIONS[job.precision], job.device) else "fp32"
+    return f"{job.fingerprint}-{job.device.type}-{job.precision}-{gradients}-{checkpoint.FORMAT}"
 
 
 def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:

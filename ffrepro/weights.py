@@ -93,7 +93,8 @@ class Dense(Learning):
 
     Args:
         weight: (fan_in, width), kept and updated in its own precision (fp32).
-        products: precision of the forward matrix products; where it is not `weight`'s, a rounded copy is kept.
+        products: precision of the matrix products, of gradients see `copies_factors`; where it is not `weight`'s, a
+            rounded copy is kept.
     """
 
     @property

@@ -70,6 +70,19 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
+@pytest.mark.parametrize("text", ["CUDA error: an illegal memory access was encountered", "out of memory"])
+def test_what_is_no_fault_of_the_disk_is_not_taken_for_one(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match=text):
+        checkpoint.save(tmp_path / "run.pt", "abc", {"epoch": 2})
+    assert list(tmp_path.iterdir()) == []
+
+
 # Without PyTorch, which the lock does not use: a start is then cheap.
 _HOLDER = """
 import sys, types

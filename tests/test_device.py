@@ -41,8 +41,11 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert device.choose_device("auto").type == "cuda"
     assert device.choose_device("cpu") == CPU
     assert not current
+    matmul = torch.backends.cuda.matmul
+    matmul.allow_bf16_reduced_precision_reduction = True  # torch's default
     assert device.choose_device("cuda:1") == torch.device("cuda:1")
     assert current == [torch.device("cuda:1")]  # graphs are captured on the current one
+    assert not matmul.allow_bf16_reduced_precision_reduction  # sums are fp32
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -262,16 +262,28 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
     assert_as_uncut(tmp_path, whole)
 
 
-def test_a_state_of_older_code_is_not_gone_on_from(
-    whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("import ffrepro.checkpoint; ffrepro.checkpoint.FORMAT -= 1", id="of older code"),
+        pytest.param(
+            "import ffrepro.run; own = ffrepro.run.copies_factors; ffrepro.run.copies_factors = lambda *a: not own(*a)",
+            id="of other rounding",
+        ),
+    ],
+)
+def test_another_state_is_not_gone_on_from_and_kept(
+    other: str, whole: tuple[Finished, Path], command_line: CommandLine, tmp_path: Path
 ) -> None:
     command = [*LONGER, f"results_dir={tmp_path}"]
-    older = "import ffrepro.checkpoint; ffrepro.checkpoint.FORMAT -= 1\n"
     cut = CUT.format(every=1e9, step=48, signal="SIGINT")
-    assert command_line(*command, patch=older + cut).code == 130
+    assert command_line(*command, patch=f"{other}\n{cut}").code == 130
     finished = command_line(*command)
     assert finished.code == 0, finished.err
-    assert "not gone on from" in finished.err
+    (kept,) = tmp_path.rglob("*.pt")
+    assert f"not gone on from, and kept as {kept.name}" in finished.err
+    assert torch.load(kept, weights_only=True)["state"]["progress"]["epoch"] == 4
+    kept.unlink()
     assert_as_uncut(tmp_path, whole)
 
 
@@ -466,6 +478,8 @@ def test_a_run_that_is_not_finite_is_recorded_as_diverged(command_line: CommandL
         (["algorithm.batch_size=2000"], ["algorithm.batch_size is 2000", "1000"]),
         (["architecture.widths=[32]"], ["algorithm.first_layer_counts=true"]),
         (["dataset.validation=1437"], ["dataset.validation is 1437", "0 to 1436"]),
+        (["goodness._target_=ffrepro.goodness.MeanOfSquares"], ["names a class", "as in goodness=sum_of_squares"]),
+        (["algorithm.momentum=1"], ["algorithm.momentum is 1", "expected 0 to less than 1"]),
         (["seed=one"], ["seed is 'one'"]),
         (["seed"], ["seed"]),
     ],
@@ -823,6 +837,23 @@ FFSupervised.begin = broken
     assert all(f"algorithm.momentum={one}: [Errno 2] a fault: 'some file'" in finished.err for one in (0.5, 0.6))
 
 
+def test_a_failed_job_of_a_multirun_holds_nothing(command_line: CommandLine, tmp_path: Path) -> None:
+    patch = """
+import sys, torch, weakref
+from ffrepro.algorithm.ff_supervised import FFSupervised
+begun = []
+def broken(self, setting):
+    print("held:", sum(net() is not None for net in begun), file=sys.stderr)
+    net = torch.zeros(10)
+    begun.append(weakref.ref(net))
+    raise RuntimeError("out of memory")
+FFSupervised.begin = broken
+"""
+    finished = command_line("-m", *SMALL, f"results_dir={tmp_path}", "seed=0,1,2", patch=patch)
+    assert finished.code == 2
+    assert [line for line in finished.err.splitlines() if line.startswith("held")] == ["held: 0"] * 3
+
+
 @pytest.mark.parametrize(
     ("experiment", "option", "why"),
     [
@@ -878,7 +909,11 @@ def load(self, device):
     raise {error}
 Digits.load = load
 """
-    for error in ('torch.OutOfMemoryError("CUDA out of memory")', 'RuntimeError("can\'t allocate memory: 9 bytes")'):
+    for error in (
+        'torch.OutOfMemoryError("CUDA out of memory")',
+        'RuntimeError("can\'t allocate memory: 9 bytes")',
+        'RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")',
+    ):
         finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch.format(error=error))
         assert_one_complaint(finished, "out of memory on cpu while data set digits was loaded")
 

@@ -58,7 +58,7 @@ class Algorithm(Protocol):
         ...
 
     def evaluate(self, split: Split) -> Metrics:
-        """`error` in percent is the headline; the other keys are named after it."""
+        """`error` in percent is the headline, of text `perplexity`, or `loss`; the other keys are named after it."""
         ...
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:

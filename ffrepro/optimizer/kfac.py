@@ -44,6 +44,7 @@ class KFAC:
 
     Raises:
         UserError: a convolution is of a kind unknown here, or a value makes no sense.
+        TypeError: it is given parameters, as other optimizers are, and not their model.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class KFAC:
         curvature_period: int,
         inverse_period: int,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError("K-FAC is for nets of torch's modules: expected algorithm=tat_kfac, or another optimizer.")
         positive = {"damping": damping, "curvature_period": curvature_period, "inverse_period": inverse_period}
         positive |= {} if norm_constraint is None else {"norm_constraint": norm_constraint}
         for name, value in positive.items():
