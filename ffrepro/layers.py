@@ -21,7 +21,8 @@ _TINY = 1e-10
 # Matrices of examples have a multiple of this many rows, some of them zeros: products of bf16 are faster then, and few
 # different shapes occur.
 _ROWS_STEP = 32
-_FIRST_RUNNING_MEAN = 0.5  # of every unit's activity, as in the released code
+# Of every unit's mean activity, as in the released code: the first, and what is kept of it at a step.
+_FIRST_RUNNING_MEAN, _RUNNING_MEAN_KEPT = 0.5, 0.9
 
 
 def normalize(activities: Tensor) -> Tensor:
@@ -66,8 +67,7 @@ class HiddenLayer:
         connections: what feeds it.
         goodness: of its activities.
         threshold: θ; the threshold is θ times the goodness of activities that are all 1.
-        momentum: see `Connections.learn`; also what is kept of the units' running means at a step, in the released code
-            0.9 for both.
+        momentum: see `Connections.learn`.
         weight_cost: see `Connections.learn`.
         peer_normalization: λ, the pull of each unit's mean activity to the mean of the layer.
     """
@@ -132,7 +132,7 @@ class HiddenLayer:
             # the same for every positive image: one row with the sum of their inputs stands for all.
             n_positive = _size(positive)
             mean = torch.stack([seen.activities.sum(0) for seen in positive]).sum(0) / n_positive
-            self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
+            self.running_mean.mul_(_RUNNING_MEAN_KEPT).add_(mean, alpha=1 - _RUNNING_MEAN_KEPT)
             peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
             inputs = [
                 torch.stack([source.sum(0) for source in given]).sum(0, keepdim=True)

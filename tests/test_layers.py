@@ -79,13 +79,13 @@ def test_nothing_is_significant_where_all_factors_are_0() -> None:
 
 
 def hidden(
-    goodness: Goodness | None = None, *, fan_in: int = 12, width: int = 8, threshold: float = 1.0
+    goodness: Goodness | None = None, *, fan_in: int = 12, width: int = 8, threshold: float = 1.0, momentum: float = 0.9
 ) -> HiddenLayer:
     return HiddenLayer(
         Connections(Dense(random(fan_in, width) / fan_in**0.5, torch.float64)),
         goodness or SumOfSquares(),
         threshold=threshold,
-        momentum=0.9,
+        momentum=momentum,
         weight_cost=0.02,
         peer_normalization=0.03,
     )
@@ -129,8 +129,9 @@ def test_every_running_mean_starts_at_a_half() -> None:
     assert torch.equal(hidden().running_mean, torch.full((8,), 0.5, dtype=torch.float64))
 
 
-def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
-    layer = hidden()
+@pytest.mark.parametrize("momentum", [0.9, 0.6])
+def test_a_hidden_layer_learns_by_the_formula_over_several_steps(momentum: float) -> None:
+    layer = hidden(momentum=momentum)
     W, b, m = layer.connections.sources[0].weight.numpy().copy(), np.zeros(8), np.full(8, 0.5)  # noqa: N806
     vW, vb = np.zeros_like(W), np.zeros_like(b)  # noqa: N806
     for step in range(4):
@@ -143,8 +144,8 @@ def test_a_hidden_layer_learns_by_the_formula_over_several_steps() -> None:
         m = 0.9 * m + 0.1 * yp.mean(0)
         dp = (1 - pp)[:, None] * yp + 0.03 * (m.mean() - m)
         dn = -pn[:, None] * yn
-        vW = 0.9 * vW + 0.1 * (xp.T @ dp + xn.T @ dn) / 9  # noqa: N806
-        vb = 0.9 * vb + 0.1 * (dp.sum(0) + dn.sum(0)) / 9
+        vW = momentum * vW + (1 - momentum) * (xp.T @ dp + xn.T @ dn) / 9  # noqa: N806
+        vb = momentum * vb + (1 - momentum) * (dp.sum(0) + dn.sum(0)) / 9
         W = W + 0.3 * (vW - 0.02 * W)  # noqa: N806
         b = b + 0.3 * vb
     np.testing.assert_allclose(layer.connections.sources[0].weight, W, rtol=0, atol=1e-12)
