@@ -38,22 +38,43 @@ def uniform_wrong_label(targets: Tensor, n_classes: int, generator: torch.Genera
     return (targets + offset) % n_classes
 
 
-def hybrid_images(images: Tensor, image_shape: tuple[int, ...], blurs: int, generator: torch.Generator) -> Tensor:
+def hybrid_images(
+    images: Tensor,
+    image_shape: tuple[int, ...],
+    blurs: int,
+    generator: torch.Generator,
+    targets: Tensor | None = None,
+) -> Tensor:
     """Each of `images` (B, n_pixels) in the regions of a mask, another of them outside: (B, n_pixels).
 
     The other is never the image itself. Long-range shape is wrong in them, short-range shape is right.
+
+    With `targets` (B,) it is of another class, if there is any; without, in one of ten it is of the same digit: to rule
+    that out takes labels, and these nets are to learn without any.
     """
-    # Another image, which in one of ten is of the same digit: to rule that out would take labels, and these nets are to
-    # learn without any.
     size = len(images)
-    other = (
-        torch.arange(size, device=images.device)
-        + torch.randint(1, size, (size,), generator=generator, device=images.device)
-    ) % size
+    other = _any_other(size, generator, images.device) if targets is None else _of_another_class(targets, generator)
     height, width = image_shape[:2]
     masks = hybrid_masks(size, (height, width), blurs, generator, images.device).view(size, -1, 1)
     pixels = images.view(size, height * width, -1)
     return torch.where(masks, pixels, pixels[other]).view(size, -1)
+
+
+def _any_other(size: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """For each of `size` places another one, each alike: (size,)."""
+    steps = torch.randint(1, size, (size,), generator=generator, device=device)
+    return (torch.arange(size, device=device) + steps) % size
+
+
+def _of_another_class(targets: Tensor, generator: torch.Generator) -> Tensor:
+    """For each of `targets` (B,) the place of one of another class, each alike: (B,).
+
+    Where there is none, that of another of the same class.
+    """
+    size, device = len(targets), targets.device
+    drawn = torch.rand(size, size, generator=generator, device=device)
+    alike = (targets.unsqueeze(1) == targets).to(drawn.dtype)
+    return (drawn - alike - torch.eye(size, device=device)).argmax(1)
 
 
 def hybrid_masks(

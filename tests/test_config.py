@@ -278,6 +278,14 @@ def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expe
     assert (config.seed, config.rerun, config.budget.name) == (0, False, "paper")
 
 
+def test_the_recurrent_nets_differ_in_one_layer_alone() -> None:
+    two, three = (compose(f"experiment=table1/{row}") for row in ("ff_recurrent", "ff_recurrent_3"))
+    assert (two.architecture.widths, three.architecture.widths) == ([2000, 2000], [2000, 2000, 2000])
+    for group in set(GROUPS) - {"architecture"}:
+        assert two[group] == three[group]
+    assert two.architecture.init_gain == three.architecture.init_gain
+
+
 def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
     params = sweep_params("sweep/table4")
     swept = OverridesParser.create().parse_override(f"experiment={params.pop('experiment')}")

@@ -1,5 +1,6 @@
 """Labels in images; wrong labels that are wrong, and as likely as the net finds them; hybrids of two images."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -144,7 +145,8 @@ def blurred_in_a_loop(bits: np.ndarray, blurs: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("blurs", [0, 3, 6, 20])  # after one or two, some sums are 0.5 and count as outside
+# After one blur or two some sums are 0.5, and count as outside.
+@pytest.mark.parametrize("blurs", [0, 3, 6, 20])
 def test_half_of_all_masks_is_inside(blurs: int) -> None:
     masks = hybrid_masks(4000, (28, 28), blurs, generator(blurs), CPU)
     assert masks.shape == (4000, 28, 28)
@@ -155,6 +157,14 @@ def test_half_of_all_masks_is_inside(blurs: int) -> None:
     # At an edge as in the middle: what is beyond an edge is not 0.
     for line in (masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1], masks[:, 14]):
         assert line.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_single_blur_leaves_sums_of_a_half_outside() -> None:
+    # Nine bits with the weights 1, 2, 1; 2, 4, 2; 1, 2, 1 sum to 8 of 16 in 62 of 512 draws.
+    weights = np.outer([1, 2, 1], [1, 2, 1]).ravel()
+    sums = np.array([np.array(bits) @ weights for bits in itertools.product((0, 1), repeat=9)])
+    inside = hybrid_masks(4000, (28, 28), 1, generator(), CPU)[:, 1:-1, 1:-1].float().mean().item()
+    assert inside == pytest.approx((sums > 8).mean(), abs=0.005)
 
 
 @pytest.mark.parametrize(("blurs", "least", "most"), [(0, 13.3, 13.7), (1, 6.9, 7.7), (6, 3.1, 3.5), (20, 1.6, 2.0)])
@@ -255,6 +265,33 @@ def test_the_other_image_is_any_other_alike_and_drawn_for_each_image_alone() -> 
         counts = (4 * steps[:, first] + steps[:, second]).bincount(minlength=16).double()
         chi_square = ((counts - times / 16).square() / (times / 16)).sum()
         assert chi_square < 37.7  # the 99.9 % point of 15 degrees of freedom
+
+
+def test_told_the_classes_the_other_image_is_of_another_class_and_each_alike() -> None:
+    targets = torch.tensor([0, 0, 0, 1, 1, 2])
+    size, times = len(targets), 3000
+    images = torch.arange(size).float().unsqueeze(1).expand(size, 64)
+    drawn = generator()
+    others = []
+    for _ in range(times):
+        hybrids = hybrid_images(images, (8, 8), 0, drawn, targets)
+        present = (hybrids.unsqueeze(2) == torch.arange(size)).any(1)
+        assert present.diagonal().all()
+        assert (present.sum(1) == 2).all()
+        others.append((present & ~torch.eye(size, dtype=torch.bool)).int().argmax(1))
+    other = torch.stack(others)
+    assert (targets[other] != targets).all()
+    for number, target in enumerate(targets):
+        counts = other[:, number].bincount(minlength=size)[targets != target].double()
+        expected = times / len(counts)
+        assert ((counts - expected).square() / expected).sum() < 18.5  # the 99.9 % point of 4 degrees of freedom
+
+
+def test_where_all_are_of_one_class_the_other_image_is_any_other() -> None:
+    images = torch.arange(4).float().unsqueeze(1).expand(4, 64)
+    hybrids = hybrid_images(images, (8, 8), 0, generator(), torch.tensor([3, 3, 3, 3]))
+    assert all(len(hybrid.unique()) == 2 for hybrid in hybrids)
+    assert all(number in hybrid for number, hybrid in enumerate(hybrids))
 
 
 def test_hybrids_of_constant_images_are_of_two_shades_or_of_none() -> None:

@@ -81,6 +81,7 @@ def test_every_table_has_its_command_and_is_tried_by_ci(name: str) -> None:
         ("ff_unsupervised_local", 1.16, "S"),
         ("ff_supervised_jittered", 0.64, "S"),
         ("ff_recurrent", 1.31, "S"),
+        ("ff_recurrent_3", 1.31, "S"),
     ],
 )
 def test_table_1_has_the_papers_numbers(row: str, paper: float, mark: str) -> None:

@@ -37,6 +37,8 @@ class FFUnsupervised:
         batch_size: images in a minibatch; a remainder is left out of the epoch.
         reshuffle: draw new minibatches each epoch.
         blurs: of the random bits that a mask is made of; more of them give larger regions.
+        different_digits: draw the two images of a hybrid from two classes, which takes labels; otherwise they are any
+            two images.
         learning_rate: of the hidden layers, on half of the goodness's derivative.
         momentum: v ← μ v + (1-μ) gradient, for all weights.
         weight_cost: decay of the hidden weights, inside the learning rate.
@@ -59,6 +61,7 @@ class FFUnsupervised:
         batch_size: int,
         reshuffle: bool,
         blurs: int,
+        different_digits: bool | None,
         learning_rate: float,
         momentum: float,
         weight_cost: float,
@@ -79,6 +82,7 @@ class FFUnsupervised:
         self.batch_size = batch_size
         self.reshuffle = reshuffle
         self.blurs = blurs
+        self.different_digits = different_digits
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.weight_cost = weight_cost
@@ -152,7 +156,7 @@ class FFUnsupervised:
         averaged over images and layers, and the number of images that the softmax got wrong before the update.
         """
         size = len(images)
-        hybrids = hybrid_images(images, self.image_shape, self.blurs, self.mask_generator)
+        hybrids = self.hybrids(images, targets, self.mask_generator)
         activities, given = forward(self.layers, torch.cat([images, hybrids]))
         losses = [
             layer.learn([Pass(y[:size], (x[:size],))], [Pass(y[size:], (x[size:],))], rate=gain * self.learning_rate)
@@ -161,6 +165,11 @@ class FFUnsupervised:
         read = [x[:size] for x in given[1:]]
         errors = self._learn_softmax(read, targets, gain) if self.when_softmax == "beside" else losses[0].new_zeros(1)
         return torch.cat([torch.stack(losses).mean().view(1), errors])
+
+    def hybrids(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Negative data (B, n_pixels) from `images`; their `targets` (B,) count for `different_digits` alone."""
+        told = targets if self.different_digits else None
+        return hybrid_images(images, self.image_shape, self.blurs, generator, told)
 
     def softmax_minibatch(self, images: Tensor, targets: Tensor, gain: float) -> Tensor:
         """One update of the softmax on layers that have learned, from `images` (B, n_pixels) and `targets` (B,).
@@ -215,7 +224,7 @@ class FFUnsupervised:
         if len(split) == 1:  # there is none to mix it with
             return found
         generator = torch.Generator(self.device).manual_seed(0)
-        hybrids = hybrid_images(split.inputs, self.image_shape, self.blurs, generator)
+        hybrids = self.hybrids(split.inputs, split.targets, generator)
         found["hybrid_images"] = hybrids[:_PICTURED].view(-1, *self.image_shape).float().cpu().numpy()
         for name, images in (("positive", split.inputs), ("negative", hybrids)):
             activities, _ = forward(self.layers, images)

@@ -47,6 +47,7 @@ CASES = (
     Case("unsupervised, 784-4×2000, 60,000 images", "table1/ff_unsupervised", 60_000, (2000, 2000, 2000, 2000), 2),
     Case("unsupervised, local receptive fields, 60,000 images", "table1/ff_unsupervised_local", 60_000),
     Case("recurrent, 784-2×2000-10, 60,000 images", "table1/ff_recurrent", 60_000),
+    Case("recurrent, 784-3×2000-10, 60,000 images", "table1/ff_recurrent_3", 60_000),
     Case("backprop, 784-1000-1000-1000, 60,000 images", "table1/bp", 60_000),
     Case("recurrent, CIFAR-10, 2 maps of local fields, 50,000 images", "table2/ff_max_ssq_2", 50_000, maps=2),
     Case("recurrent, CIFAR-10, 3 maps of local fields, 50,000 images", "table2/ff_max_ssq_3", 50_000, maps=3),

@@ -16,6 +16,7 @@ from ffrepro.report.grids import Grid, by_part, iteration_errors, layer_errors, 
 from ffrepro.report.groups import Group, summarize
 from ffrepro.report.load import Run, Unreadable
 from ffrepro.report.sequences import Sample
+from ffrepro.report.variants import Variant
 
 # The first line of the Markdown twin; a README without it is somebody's own and stays.
 MADE_BY = "<!-- Made by scripts/report.py from the records in runs/. Do not edit: the next report replaces it. -->"
@@ -60,7 +61,11 @@ class PlainView:
     """Records of a table that no `table.yaml` describes, such as sweeps."""
 
     name: str
-    groups: tuple[Group, ...]
+    variants: tuple[Variant, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return tuple(variant.group for variant in self.variants)
 
     @property
     def title(self) -> str:

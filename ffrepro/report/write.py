@@ -17,6 +17,7 @@ from ffrepro.report.groups import group
 from ffrepro.report.load import Run, load_runs
 from ffrepro.report.panels import panels
 from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary
+from ffrepro.report.variants import variant
 from ffrepro.table import Table
 
 # Files of these kinds, in the folders that the report owns, are taken for an earlier report's.
@@ -81,8 +82,17 @@ def assemble(results: Path, specs: list[Table]) -> Report:
                 samples=tuple(sequences.samples(result)),
             )
         )
+    compared = [view.result for view in tables]
     plain = [
-        PlainView(name, tuple(one for groups in group(of_table).values() for one in groups))
+        PlainView(
+            name,
+            tuple(
+                sorted(
+                    (variant(one, compared) for groups in group(of_table).values() for one in groups),
+                    key=lambda one: (one.preset, one.name),
+                )
+            ),
+        )
         for name, of_table in sorted(by_table.items())
     ]
     return Report(tuple(tables), tuple(plain), tuple(unreadable), len(runs))

@@ -27,6 +27,7 @@ HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
     "reshuffle": True,
     "blurs": 2,
+    "different_digits": None,
     "learning_rate": 0.01,
     "momentum": 0.9,
     "weight_cost": 0.001,
@@ -187,7 +188,7 @@ def test_negative_data_are_hybrids_of_the_minibatch_drawn_anew(monkeypatch: pyte
 
     def spy(images: Tensor, *arguments: Any) -> Tensor:
         assert torch.equal(images, algorithm.train.inputs[:20])
-        assert arguments == ((5, 8), 3, algorithm.mask_generator)
+        assert arguments == ((5, 8), 3, algorithm.mask_generator, None)
         drawn.append(hybrid_images(images, *arguments))
         return drawn[-1]
 
@@ -195,6 +196,18 @@ def test_negative_data_are_hybrids_of_the_minibatch_drawn_anew(monkeypatch: pyte
     for _ in range(2):
         algorithm.minibatch(algorithm.train.inputs[:20], algorithm.train.targets[:20], gain=1.0)
     assert not torch.equal(*drawn)
+
+
+def test_hybrids_are_of_different_digits_only_where_that_is_asked_for() -> None:
+    images = torch.arange(20, dtype=torch.float64).unsqueeze(1).expand(20, 40)  # every pixel says where it is from
+    targets = torch.arange(20) % 2
+
+    def of_one_digit(algorithm: FFUnsupervised) -> int:
+        hybrids = algorithm.hybrids(images, targets, torch.Generator().manual_seed(0))
+        return int((hybrids.long() % 2 == targets.unsqueeze(1)).all(1).sum())
+
+    assert of_one_digit(make(different_digits=True)) == 0
+    assert of_one_digit(make()) > 4
 
 
 def test_hybrids_need_blurs_or_none() -> None:

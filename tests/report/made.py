@@ -61,6 +61,8 @@ def made_record(row: str, seed: int = 0, test_error: float = 1.36, **changed: An
         "command": f"python -m ffrepro experiment={table}/{row} seed={seed} results_dir=/somewhere/of/mine",
         "config": {
             "seed": seed,
+            "table": table,
+            "row": row,
             "precision": "auto",
             "results_dir": "/somewhere/of/mine",
             "algorithm": {"_target_": "ffrepro.algorithm.ff_supervised.FFSupervised", "learning_rate": 0.01},
@@ -172,10 +174,13 @@ def write_made_records(results: Path) -> None:
     write(results, made_record("removed_row", 0, 1.5))
     for seed, error in enumerate((2.0, 2.5)):
         sweep = made_record("same-algorithm.threshold=2-ab12cd34", seed, error, table="sweeps", budget="quick")
+        sweep.config.update(table="table9", row="same")
+        sweep.config["algorithm"]["threshold"] = 2
         write(results, sweep)
     for value, seed, error in (("12", 0, 1.5), ("3", 0, 2.0), ("3", 1, 2.2)):
         name = f"algorithm.blurs={value}"
         ablated = made_record(f"blurs-{name}-ab12cd34", seed, error, table="sweeps")
+        ablated.config.update(table="ablation", row="blurs")
         ablated.overrides[:] = [name, f"seed={seed}", "experiment=ablation/blurs"]
         ablated.metrics["validation_error"] = error + 0.1
         write(results, ablated)

@@ -80,5 +80,6 @@ def write_made_text_records(results: Path) -> None:
                 run = made_text_record(
                     f"{name}-{option}-ab12cd34", seed, 8.0 + rise * np.log10(value) + seed, 6, "sweeps"
                 )
+                run.config.update(table="ablation", row=name)
                 run.overrides[:] = [option, f"seed={seed}", f"experiment=ablation/{name}"]
                 write(results, run)

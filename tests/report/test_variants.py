@@ -1,0 +1,74 @@
+"""What a run that is no row differs in: from the row as it is recorded now, not from the preset of its day."""
+
+from typing import Any
+
+from ffrepro.record import Record
+from ffrepro.report.compare import TableResult, compare
+from ffrepro.report.groups import group
+from ffrepro.report.variants import Variant, variant
+from tests.report.made import made_record, made_table
+from tests.report.test_compare import run, runs
+
+
+def sweep(**options: Any) -> Record:
+    """A variant of the row `same`; `options` of its algorithm, besides those that all made records have."""
+    found = made_record("same-something-ab12cd34", table="sweeps")
+    found.config.update(table="table9", row="same")
+    found.config["algorithm"].update(options)
+    return found
+
+
+def found_in(record: Record, *tables: TableResult) -> Variant:
+    ((one,),) = group([run(record)]).values()
+    return variant(one, list(tables))
+
+
+RECORDED = compare(made_table(), runs(1.35, 1.36))
+
+
+def test_only_what_differs_from_the_recorded_row_is_named() -> None:
+    changed = sweep(learning_rate=0.02, layer={"width": 7, "depth": None})
+    changed.config["schedule"]["epochs"] = 24
+
+    found = found_in(changed, RECORDED)
+
+    assert (found.name, found.preset) == ("same-something-ab12cd34", "table9/same")
+    assert found.differences == ("algorithm.layer.width=7", "algorithm.learning_rate=0.02", "schedule.epochs=24")
+
+
+def test_what_the_row_has_come_to_be_differs_in_nothing() -> None:
+    assert found_in(sweep(), RECORDED).differences == ()
+
+
+def test_an_option_that_only_the_row_uses_is_null() -> None:
+    now = runs(1.35)
+    now[0].record.config["algorithm"]["jitter"] = 2
+
+    assert found_in(sweep(), compare(made_table(), now)).differences == ("algorithm.jitter=null",)
+
+
+def test_another_class_is_named_without_its_module() -> None:
+    changed = sweep()
+    changed.config["algorithm"]["_target_"] = "elsewhere.Backprop"
+    assert found_in(changed, RECORDED).differences == ("algorithm=Backprop",)
+
+    changed.config["algorithm"]["_target_"] = "elsewhere.FFSupervised"
+    assert found_in(changed, RECORDED).differences == ()
+
+
+def test_where_there_is_no_recorded_row_the_command_line_says_what_was_changed() -> None:
+    changed = sweep(threshold=2)
+    changed.overrides[:] = ["algorithm.threshold=2", "seed=3", "experiment=table9/same", "threads=1"]
+
+    assert found_in(changed, compare(made_table(), [])).differences == ("algorithm.threshold=2",)
+    assert found_in(changed).differences == ("algorithm.threshold=2",)
+
+
+def test_a_run_without_a_preset_has_none() -> None:
+    own = sweep()
+    own.config.update(table=None, row=None)
+    own.overrides[:] = ["algorithm=bp", "seed=1"]
+
+    found = found_in(own, RECORDED)
+
+    assert (found.preset, found.differences) == ("none", ("algorithm=bp",))
