@@ -50,6 +50,7 @@ def replayed(
     return replay
 
 
+@torch.inference_mode()
 def total(
     minibatch: Callable[[Tensor, Tensor], Tensor],
     split: Split,

@@ -3,6 +3,8 @@
 Each kind drives activities, and takes a step of its own momentum up a gradient that is an outer product; no autograd.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -11,9 +13,8 @@ from torch import Tensor
 from ffrepro.device import copies_factors, rounding_factors
 from ffrepro.optimizer.momentum import momentum_step
 
-# Of gradients of up to this many rows, on a CPU, copies rounded to bf16 cost more than their products save: in fp32 a
-# product is added in the one pass over the velocities that decays them.
-_FEW_ROWS = 32
+# Weights that a CPU learns at a time: with their velocities and gradients some megabytes, which stay in its caches.
+_LEARNED = 500_000
 
 
 class Weights(Protocol):
@@ -66,16 +67,20 @@ class Learning:
     def learn(
         self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
     ) -> None:
-        if self._copies_factors and (source.is_cuda or len(source) > _FEW_ROWS):
+        if self._copies_factors:
             source, delta = source.to(self.rounded.dtype), delta.to(self.rounded.dtype)
         with rounding_factors(self.rounded.dtype):
-            self._add_gradient(source, delta, momentum, share)
-        momentum_step(self.weight, self.velocity, rate, weight_cost)
-        if self.rounded is not self.weight:
-            self.rounded.copy_(self.weight)
+            for part in self._add_gradient(source, delta, momentum, share):
+                # At once, while the part's velocities are in the processor's caches.
+                momentum_step(self.weight[part], self.velocity[part], rate, weight_cost)
+                if self.rounded is not self.weight:
+                    self.rounded[part].copy_(self.weight[part])
 
-    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        """Velocity ← momentum · velocity + share · sourceᵀ · delta, whose precision need not be the velocity's."""
+    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
+        """Velocity ← momentum · velocity + share · sourceᵀ · delta, whose precision need not be the velocity's.
+
+        Yields which part of the velocities, in their first dimension, has just been done, until all are.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,8 +115,13 @@ class Dense(Learning):
             return torch.addmm(onto, source, self.weight)
         return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
 
-    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> None:
-        add_product(self.velocity, source.t(), delta, beta=momentum, alpha=share)
+    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
+        n_parts = 1 if source.is_cuda else math.ceil(self.weight.numel() / _LEARNED)
+        at_once = math.ceil(self.fan_in / n_parts)
+        for first in range(0, self.fan_in, at_once):
+            part = slice(first, first + at_once)
+            add_product(self.velocity[part], source[:, part].t(), delta, beta=momentum, alpha=share)
+            yield part
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
         return self.weight[:, :n].t().reshape(-1, *input_shape)

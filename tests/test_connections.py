@@ -53,7 +53,7 @@ def test_learning_follows_the_formula_over_several_steps() -> None:
 
 # A map of 6 × 4 locations with 2 channels, which sees a map below, one above, or units above.
 BELOW: dict[str, Any] = {"source": (8, 6, 3), "field": 3, "stride": 1, "channels": 2}
-ABOVE: dict[str, Any] = {"source": (6, 4, 5), "field": 3, "stride": 1, "channels": 2, "padding": 1, "band": 2}
+ABOVE: dict[str, Any] = {"source": (6, 4, 5), "field": 3, "stride": 1, "channels": 2, "padding": 1, "tile": (2, 2)}
 MAKERS: dict[str, Callable[[torch.dtype, torch.dtype], list[Kind]]] = {
     "dense": lambda products, state: [dense(7, 6, products, dtype=state)],
     "two dense": lambda products, state: [dense(n, 6, products, dtype=state) for n in (7, 3)],

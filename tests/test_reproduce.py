@@ -217,8 +217,8 @@ def test_the_estimate_of_a_recurrent_net_grows_with_its_iterations() -> None:
             config = hydra.compose("config", ["experiment=table2/ff_max_ssq_2", "schedule.epochs=1", *changed])
         return estimate.seconds(config, Speed(1e11, 1e15, 0.0))
 
-    # Bands of 4 rows, which are given 14: 8 matrices of 14 · 32 · 3 × 4 · 32 · 3 a layer.
-    weights = 2 * 8 * (14 * 32 * 3) * (4 * 32 * 3)
+    # Tiles of 4 × 16 locations, which are given 14 × 21: 16 matrices of 14 · 21 · 3 × 4 · 16 · 3 a layer.
+    weights = 2 * 16 * (14 * 21 * 3) * (4 * 16 * 3)
     training = 500 * 3.5 * 10 * 2 * weights * 100 / 1e11 * 1.25
     testing = 14 * 10 * 2 * weights * 20_000 / 1e11
     assert seconds() == pytest.approx(training + testing + 8, rel=1e-6)

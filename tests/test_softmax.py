@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from ffrepro.softmax import Softmax
+from ffrepro.softmax import Softmax, Softmaxes
 from tests.test_layers import random
 
 
@@ -72,3 +72,28 @@ def test_a_softmax_goes_on_from_its_state_as_if_uncut() -> None:
     for one in (net, resumed):
         step(one, 3)
     assert all(torch.equal(a, b) for a, b in zip(resumed.weights, net.weights, strict=True))
+
+
+def test_softmaxes_on_several_readings_are_as_many_that_know_nothing_of_each_other() -> None:
+    widths, readings = (7, 4, 5), [(0, 2), (1, 2), (1, 1), (0, 0)]
+    like = torch.zeros(1, dtype=torch.float64)
+    together = Softmaxes(readings, widths, 10, like=like, momentum=0.9, weight_cost=0.02)
+    alone = {(first, last): softmax(widths[first : last + 1]) for first, last in readings}
+    assert [tuple(weight.shape) for weight in together.weights] == [(7, 20), (4, 30), (5, 20)]
+    for step in range(4):
+        read = [random(9, width, seed=10 * step + width) for width in widths]
+        labels = one_hot(torch.randint(10, (9,), generator=torch.Generator().manual_seed(step)), 10)
+        logits = together.logits(read)
+        assert logits.shape == (4, 9, 10)
+        for (first, last), net, found in zip(alone, alone.values(), logits, strict=True):
+            expected = net.logits(read[first : last + 1]).sum(0)
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+            net.learn(read[first : last + 1], labels - expected.softmax(-1), rate=0.6)
+        together.learn(read, labels - logits.softmax(-1), rate=0.6)
+    for reading, net in alone.items():
+        for mine, expected in zip(together.weights_of(reading), net.weights, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=0, atol=1e-12)
+            assert expected.abs().max() > 1e-2
+    again = Softmaxes(readings, widths, 10, like=like, momentum=0.9, weight_cost=0.02)
+    again.load_state_dict(copy.deepcopy(together.state_dict()))
+    assert torch.equal(again.logits(read), together.logits(read))

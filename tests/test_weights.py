@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 from ffrepro import weights
 from ffrepro.layers import normalize
 from ffrepro.local_fields import LocalFields, inside
+from ffrepro.optimizer.momentum import momentum_step
 from ffrepro.weights import Dense
 
 Kind = Dense | LocalFields
@@ -35,7 +36,7 @@ def local(
     stride: int,
     channels: int,
     padding: int = 0,
-    band: int | None = None,
+    tile: tuple[int, int] | None = None,
     products: torch.dtype = torch.float64,
     dtype: torch.dtype = torch.float64,
 ) -> LocalFields:
@@ -43,7 +44,7 @@ def local(
     fan_in = field * field * source[2]
     # Also beyond the edges: numbers that must count for nothing.
     fields = random(rows * columns, fan_in, channels, dtype=dtype) / fan_in**0.5
-    return LocalFields(fields, source, field=field, stride=stride, padding=padding, band=band, products=products)
+    return LocalFields(fields, source, field=field, stride=stride, padding=padding, tile=tile, products=products)
 
 
 # Where each weight is ------------------------------------------------------------------------------
@@ -54,36 +55,50 @@ class Block(NamedTuple):
 
     dense: tuple[slice, slice]  # (fan_in, width)
     located: tuple[int, slice]  # (locations, field² · channels of the source, channels)
-    kept: tuple[int, slice, slice]  # (bands or locations, what each is given, units in each)
+    kept: tuple[int, slice, slice]  # (tiles or locations, what each is given, units in each)
 
 
 def blocks(layer: LocalFields) -> Iterator[Block]:
     """All the weights that there are."""
     (height, width, below), channels = layer.source, layer.channels
-    field, stride, padding, band = layer.field, layer.stride, layer.padding, layer.band
+    field, stride, padding = layer.field, layer.stride, layer.padding
     rows, columns = ((side + 2 * padding - field) // stride + 1 for side in (height, width))
+    tile_rows, tile_columns = layer.tile or (1, 1)
 
     def at(place: int, size: int) -> slice:
         return slice(place * size, (place + 1) * size)
 
+    def given(side: int, n_locations: int, size: int) -> tuple[int, list[int]]:
+        """Of the source's rows, or columns, as many as the tile that sees most of them, and the first of each tile."""
+        seen = [
+            [
+                place * stride + y - padding
+                for place in range(first, first + size)
+                for y in range(field)
+                if 0 <= place * stride + y - padding < side
+            ]
+            for first in range(0, n_locations, size)
+        ]
+        most = max(max(of_tile) - min(of_tile) + 1 for of_tile in seen)
+        return most, [min(*of_tile, side - most) for of_tile in seen]
+
+    _, tops = given(height, rows, tile_rows)
+    most_columns, lefts = given(width, columns, tile_columns)
     for row in range(rows):
-        # A band is given whole rows of the source, as many as a band can see, and none that is not there.
-        given = min(height, (band or 1) * stride - stride + field)
-        seen_first = row // (band or 1) * (band or 1) * stride - padding
-        first = min(range(height - given + 1), key=lambda number: abs(number - seen_first))
         for column in range(columns):
             for y in range(field):
                 for x in range(field):
                     from_y, from_x = row * stride + y - padding, column * stride + x - padding
                     if not (0 <= from_y < height and 0 <= from_x < width):
                         continue
-                    if band is None:
+                    if layer.tile is None:
                         kept = row * columns + column, at(y * field + x, below), slice(0, channels)
                     else:
+                        down, across = row // tile_rows, column // tile_columns
                         kept = (
-                            row // band,
-                            at((from_y - first) * width + from_x, below),
-                            at(row % band * columns + column, channels),
+                            down * (columns // tile_columns) + across,
+                            at((from_y - tops[down]) * most_columns + from_x - lefts[across], below),
+                            at(row % tile_rows * tile_columns + column % tile_columns, channels),
                         )
                     yield Block(
                         (at(from_y * width + from_x, below), at(row * columns + column, channels)),
@@ -171,33 +186,33 @@ STRIDES: dict[str, Any] = {"source": (7, 11, 3), "field": 3, "stride": 2, "paddi
 EVEN: dict[str, Any] = {"source": (5, 7, 1), "field": 4, "stride": 1, "padding": 2, "channels": 3}
 UNCUT: dict[str, Any] = {"source": (6, 10, 2), "field": 3, "stride": 1, "channels": 3}
 NAMED = {
-    "pixels": (PIXELS, (2, 3), [None, 1, 2]),
-    "grid": (GRID, (3, 2), [None, 1, 3]),
-    "cut off": (CUT, (8, 12), [None, 1, 2, 4, 8]),
-    "square": (SQUARE, (8, 8), [None, 2, 4]),
-    "all cut off": (ALL_CUT, (3, 3), [None, 1, 3]),
-    "strides": (STRIDES, (4, 6), [None, 1, 2]),
-    "even": (EVEN, (6, 8), [None, 1, 2, 3]),
-    "uncut": (UNCUT, (4, 8), [None, 1, 2, 4]),
+    "pixels": (PIXELS, (2, 3), [(1, 3), (2, 3), (2, 1), (1, 1)]),
+    "grid": (GRID, (3, 2), [(1, 2), (3, 2), (1, 1)]),
+    "cut off": (CUT, (8, 12), [(1, 12), (2, 12), (8, 12), (4, 6), (2, 4), (8, 3), (1, 1)]),
+    "square": (SQUARE, (8, 8), [(2, 8), (4, 4), (2, 2)]),
+    "all cut off": (ALL_CUT, (3, 3), [(1, 3), (3, 3), (3, 1)]),
+    "strides": (STRIDES, (4, 6), [(1, 6), (2, 6), (2, 3), (4, 2)]),
+    "even": (EVEN, (6, 8), [(1, 8), (3, 8), (2, 4), (3, 2)]),
+    "uncut": (UNCUT, (4, 8), [(1, 8), (4, 8), (2, 4), (1, 2)]),
 }
 GEOMETRIES = pytest.mark.parametrize(
     ("geometry", "grid"),
     [
-        pytest.param(geometry | {"band": band}, grid, id=f"{name}, {band}")
-        for name, (geometry, grid, bands) in NAMED.items()
-        for band in bands
+        pytest.param(geometry | {"tile": tile}, grid, id=f"{name}, {tile}")
+        for name, (geometry, grid, tiles) in NAMED.items()
+        for tile in (None, *tiles)
     ],
 )
-BANDED = pytest.mark.parametrize(
-    ("geometry", "bands"),
-    [pytest.param(geometry, bands[1:], id=name) for name, (geometry, _, bands) in NAMED.items()],
+TILED = pytest.mark.parametrize(
+    ("geometry", "tiles"),
+    [pytest.param(geometry, tiles, id=name) for name, (geometry, _, tiles) in NAMED.items()],
 )
 
 
 @GEOMETRIES
 def test_a_unit_sees_its_field_in_the_order_of_the_map(geometry: dict[str, Any], grid: tuple[int, int]) -> None:
     layer = local(**geometry)
-    weights = local(**geometry | {"band": None, "padding": 0, "source": padded(geometry)}).weight  # as they are given
+    weights = local(**geometry | {"tile": None, "padding": 0, "source": padded(geometry)}).weight  # as they are given
     field, stride, channels, edge = (geometry.get(name, 0) for name in ("field", "stride", "channels", "padding"))
     maps, onto = random(7, *geometry["source"], seed=2), random(layer.width, seed=1)
     framed = np.pad(maps.numpy(), ((0, 0), (edge, edge), (edge, edge), (0, 0)))
@@ -265,13 +280,13 @@ def test_what_is_kept_is_where_there_are_weights(geometry: dict[str, Any], grid:
     assert torch.equal(layer.weight != 0, exists != 0)
 
 
-@BANDED
+@TILED
 @pytest.mark.parametrize("products", [torch.float64, torch.bfloat16])
-def test_bands_change_nothing(geometry: dict[str, Any], bands: list[int], products: torch.dtype) -> None:
+def test_tiles_change_nothing(geometry: dict[str, Any], tiles: list[tuple[int, int]], products: torch.dtype) -> None:
     exact = products == torch.float64
     kinds = {"products": products, "dtype": torch.float64 if exact else torch.float32}
-    single, *banded = (local(**geometry, **kinds, band=band) for band in (None, *bands))
-    for other in banded:
+    single, *tiled = (local(**geometry, **kinds, tile=tile) for tile in (None, *tiles))
+    for other in tiled:
         assert torch.equal(other.by_location(), single.by_location())
     for step in range(3):
         source, delta = (
@@ -280,7 +295,7 @@ def test_bands_change_nothing(geometry: dict[str, Any], bands: list[int], produc
         onto = torch.zeros(single.width, dtype=single.weight.dtype)
         expected = single.product(source, onto)
         single.learn(source, delta, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
-        for other in banded:
+        for other in tiled:
             torch.testing.assert_close(other.product(source, onto), expected, rtol=0, atol=1e-12 if exact else 0.03)
             other.learn(source, delta, share=0.02, momentum=0.9, rate=0.5, weight_cost=0.02)
             learned = other.by_location()
@@ -291,7 +306,7 @@ def test_bands_change_nothing(geometry: dict[str, Any], bands: list[int], produc
 @GEOMETRIES
 def test_weights_by_location_come_back_as_they_were_given(geometry: dict[str, Any], grid: tuple[int, int]) -> None:
     layer = local(**geometry)
-    given = local(**geometry | {"band": None, "padding": 0, "source": padded(geometry)}).weight
+    given = local(**geometry | {"tile": None, "padding": 0, "source": padded(geometry)}).weight
     expected = torch.zeros_like(given)  # what lies beyond an edge counts for nothing
     for block in blocks(layer):
         expected[block.located] = given[block.located]
@@ -303,7 +318,7 @@ def test_weights_by_location_come_back_as_they_were_given(geometry: dict[str, An
         field=layer.field,
         stride=layer.stride,
         padding=layer.padding,
-        band=layer.band,
+        tile=layer.tile,
         products=torch.float64,
     )
     assert torch.equal(again.weight, layer.weight)
@@ -353,7 +368,11 @@ def test_autograd_finds_the_gradients_of_a_masked_linear_map(geometry: dict[str,
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4, 9, 10])
-@pytest.mark.parametrize("geometry", [CUT | {"band": 4}, PIXELS], ids=["cut off in bands", "pixels"])
+@pytest.mark.parametrize(
+    "geometry",
+    [CUT | {"tile": (4, 12)}, CUT | {"tile": (4, 6)}, PIXELS],
+    ids=["cut off in bands", "in tiles", "pixels"],
+)
 @pytest.mark.parametrize("rows", [(), (10,)], ids=["one for all rows", "each its own"])
 def test_rows_worked_on_in_parts_give_what_all_at_once_give(
     at_once: int, geometry: dict[str, Any], rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -381,7 +400,7 @@ def test_rows_worked_on_in_parts_give_what_all_at_once_give(
     torch.testing.assert_close(parted.weight, whole.weight, rtol=0, atol=1e-12)
     torch.testing.assert_close(parted.velocity, whole.velocity, rtol=0, atol=1e-12)
     parts = [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)
-    assert seen == parts + 3 * ([10] if "band" in geometry else parts)  # gradients of bands gather nothing
+    assert seen == parts + 3 * ([10] if "tile" in geometry else parts)  # gradients of tiles gather little
 
 
 def test_a_row_is_worked_on_however_much_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +411,7 @@ def test_a_row_is_worked_on_however_much_it_sees(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(layer.product(source, onto), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("geometry", [GRID, UNCUT | {"band": 2}], ids=["alone", "in bands"])
+@pytest.mark.parametrize("geometry", [GRID, UNCUT | {"tile": (2, 4)}], ids=["alone", "in tiles"])
 def test_no_weights_are_shared_between_locations(geometry: dict[str, Any]) -> None:
     layer = local(**geometry)
     before = layer.by_location()
@@ -421,9 +440,9 @@ def test_local_fields_shown_are_as_many_of_each_location(
             assert fields[number][at] == layer.weight[location, place, channel]
 
 
-@pytest.mark.parametrize("band", [None, 2, 4])
-def test_of_many_locations_those_shown_are_spread_over_the_grid(band: int | None) -> None:
-    layer = local(**CUT, band=band)  # 8 × 12
+@pytest.mark.parametrize("tile", [None, (2, 12), (4, 6)])
+def test_of_many_locations_those_shown_are_spread_over_the_grid(tile: tuple[int, int] | None) -> None:
+    layer = local(**CUT, tile=tile)  # 8 × 12
     weights = layer.by_location()
     for n, rows, columns in (
         (4, (2, 6), (3, 9)),
@@ -437,7 +456,7 @@ def test_of_many_locations_those_shown_are_spread_over_the_grid(band: int | None
 
 
 def test_what_is_cut_off_is_shown_as_0() -> None:
-    layer = local((4, 4, 1), field=3, stride=1, channels=2, padding=1, band=2)
+    layer = local((4, 4, 1), field=3, stride=1, channels=2, padding=1, tile=(2, 2))
     corner, along = layer.fields(64, (4, 4))[[0, 2]]
     assert (corner != 0).tolist() == [[False] * 3, [False, True, True], [False, True, True]]
     assert (along != 0).tolist() == [[False] * 3, [True] * 3, [True] * 3]
@@ -454,7 +473,7 @@ MAKERS: dict[str, Callable[[torch.dtype], Kind]] = {
         (3, 3, 60), field=2, stride=1, channels=50, products=products, dtype=torch.float32
     ),
     "cut off": lambda products: local(
-        (8, 8, 12), field=5, stride=1, channels=6, padding=2, band=4, products=products, dtype=torch.float32
+        (8, 8, 12), field=5, stride=1, channels=6, padding=2, tile=(4, 4), products=products, dtype=torch.float32
     ),
 }
 KINDS = pytest.mark.parametrize("kind", MAKERS)
@@ -518,19 +537,31 @@ def test_gradients_of_copied_factors_are_rounded_too(kind: str, monkeypatch: pyt
 
 
 @KINDS
-@pytest.mark.parametrize("rows", [32, 33])
-def test_factors_of_few_rows_are_not_copied(kind: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "copies_factors", lambda products, device: products == torch.bfloat16)
-    layer = MAKERS[kind](torch.bfloat16)
-    kinds: list[torch.dtype] = []
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rounds_copies", [False, True])
+def test_weights_that_learn_in_parts_learn_the_same(
+    kind: str, products: torch.dtype, rounds_copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "copies_factors", lambda products, device: rounds_copies)
+    whole, parted = MAKERS[kind](products), MAKERS[kind](products)
+    steps: list[tuple[int, ...]] = []
 
-    def spy(source: Tensor, delta: Tensor, *_: float) -> None:
-        kinds.extend([source.dtype, delta.dtype])
+    def spy(weight: Tensor, *arguments: Any) -> None:
+        steps.append(tuple(weight.shape))
+        momentum_step(weight, *arguments)
 
-    monkeypatch.setattr(layer, "_add_gradient", spy)
-    source, delta = (random(rows, n, seed=n, dtype=torch.float32) for n in (layer.fan_in, layer.width))
-    layer.learn(source, delta, share=0.5, momentum=0.5, rate=0.1, weight_cost=0.01)
-    assert kinds == 2 * [torch.float32 if rows == 32 else torch.bfloat16]
+    monkeypatch.setattr(weights, "momentum_step", spy)
+    for layer, learned in ((whole, 10**9), (parted, 7 * 200)):
+        monkeypatch.setattr(weights, "_LEARNED", learned)
+        for seed in (0, 2):
+            source, delta = (random(40, n, seed=seed + n, dtype=torch.float32) for n in (layer.fan_in, layer.width))
+            layer.learn(source, delta, share=0.1, momentum=0.9, rate=0.1, weight_cost=0.01)
+    if kind == "dense":  # 300 × 200: 43 parts of 7 rows, the last of 6
+        assert steps == 2 * [(300, 200)] + 2 * (42 * [(7, 200)] + [(6, 200)])
+    torch.testing.assert_close(parted.velocity, whole.velocity, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(parted.weight, whole.weight, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(parted.rounded, whole.rounded, rtol=0.01, atol=1e-5)
+    assert torch.equal(parted.rounded, parted.weight.to(products))
 
 
 @KINDS

@@ -24,7 +24,7 @@ from ffrepro.layers import Pass, forward, hidden_layers, in_thresholds
 from ffrepro.negatives import hybrid_images
 from ffrepro.pictures import fields
 from ffrepro.schedule import HoldThenLinear, batches
-from ffrepro.softmax import Softmax
+from ffrepro.softmax import Softmaxes
 from ffrepro.state import Stateful, restore, state_of
 
 _PICTURED = 36  # hybrid images
@@ -118,16 +118,14 @@ class FFUnsupervised:
         last = len(built) - 1
         self.counted = (0 if self.first_layer_counts or last == 0 else 1, last)
         readings = sorted({self.counted, (0, last), (min(1, last), last), *((k, k) for k in range(last + 1))})
-        self.readouts = {
-            (first, end): Softmax(
-                [connections.width for connections in built[first : end + 1]],
-                self.n_classes,
-                like=self.layers[0].running_mean,
-                momentum=self.momentum,
-                weight_cost=self.head_weight_cost,
-            )
-            for first, end in readings
-        }
+        self.softmaxes = Softmaxes(
+            readings,
+            [connections.width for connections in built],
+            self.n_classes,
+            like=self.layers[0].running_mean,
+            momentum=self.momentum,
+            weight_cost=self.head_weight_cost,
+        )
 
     # Training -------------------------------------------------------------------------------------
 
@@ -184,28 +182,25 @@ class FFUnsupervised:
 
         Returns (1,), how many the net's softmax got wrong.
         """
-        labels = one_hot(targets, self.n_classes)
-        errors = {}
-        for (first, last), softmax in self.readouts.items():
-            logits = softmax.logits(read[first : last + 1]).sum(0)
-            softmax.learn(read[first : last + 1], labels - logits.softmax(-1), rate=gain * self.head_learning_rate)
-            errors[first, last] = (logits.argmax(1) != targets).sum().view(1).to(logits.dtype)
-        return errors[self.counted]
+        logits = self.softmaxes.logits(read)
+        surprise = one_hot(targets, self.n_classes) - logits.softmax(-1)
+        self.softmaxes.learn(read, surprise, rate=gain * self.head_learning_rate)
+        predicted = logits[self.softmaxes.readings.index(self.counted)].argmax(1)
+        return (predicted != targets).sum().view(1).to(logits.dtype)
 
     # The test -------------------------------------------------------------------------------------
 
     def logits(self, split: Split) -> dict[tuple[int, int], Tensor]:
         """The logits (N, n_classes) of the softmax on each reading of the net."""
-        parts: dict[tuple[int, int], list[Tensor]] = {span: [] for span in self.readouts}
+        parts = []
         for part in chunks(len(split), ROWS):
             _, given = forward(self.layers, split.inputs[part])
-            for (first, last), softmax in self.readouts.items():
-                parts[first, last].append(softmax.logits(given[first + 1 : last + 2]).sum(0))
-        return {span: torch.cat(found) for span, found in parts.items()}
+            parts.append(self.softmaxes.logits(given[1:]))
+        return dict(zip(self.softmaxes.readings, torch.cat(parts, 1), strict=True))
 
     def monitor(self, split: Split) -> Metrics:
         """The softmax's error, once it has learned anything."""
-        if not self.readouts[self.counted].weights[0].any():
+        if not any(weight.any() for weight in self.softmaxes.weights):
             return {}
         return {"error_softmax": error_percent(self.logits(split)[self.counted], split.targets)}
 
@@ -213,7 +208,7 @@ class FFUnsupervised:
         """`error`, of the softmax; then those of the softmaxes on each layer alone and on all of them."""
         errors = {span: error_percent(logits, split.targets) for span, logits in self.logits(split).items()}
         metrics = {"error": errors[self.counted], "error_softmax": errors[self.counted]}
-        for first, end in self.readouts:
+        for first, end in self.softmaxes.readings:
             name = f"layer_{end + 1}" if first == end else f"layers_{first + 1}_to_{end + 1}"
             metrics[f"error_softmax_{name}"] = errors[first, end]
         return metrics
@@ -241,4 +236,4 @@ class FFUnsupervised:
         restore(*self._kept(), state)
 
     def _kept(self) -> tuple[list[Stateful], list[torch.Generator]]:
-        return [*self.layers, *self.readouts.values()], [self.generator, self.mask_generator]
+        return [*self.layers, self.softmaxes], [self.generator, self.mask_generator]

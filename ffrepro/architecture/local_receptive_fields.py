@@ -13,13 +13,13 @@ import torch
 from ffrepro.architecture import check_gain
 from ffrepro.connections import Connections
 from ffrepro.errors import UserError
-from ffrepro.local_fields import LocalFields, inside
+from ffrepro.local_fields import LocalFields, inside, patches
 from ffrepro.weights import Dense
 
-# Units in a band of several rows, at most: fewer make products slow, more compute too many weights that are not there.
-_BAND_UNITS = 384
-# Channels in a band, at most: with more, locations by themselves are wide enough.
-_BAND_CHANNELS = 64
+# Units in a tile of several locations, at least: fewer make products slow, more compute more that is not there.
+_TILE_UNITS = 192
+# Channels in a tile, at most: with more, locations by themselves are wide enough.
+_TILE_CHANNELS = 64
 
 
 class LocalReceptiveFields:
@@ -65,12 +65,12 @@ class LocalReceptiveFields:
                     + (f" (with architecture.padding={self.padding} on every side)" if self.padding else "")
                     + ": expected all of it."
                 )
-            band = _band(grid, stride, channels)
-            if band is None:
+            tile = _tile(below[0], field=field, stride=stride, padding=self.padding, channels=channels)
+            if tile is None:
                 shapes.append((grid**2, field**2 * below[2], channels))
             else:
-                seen = min(field + band - 1, below[0]) * below[1] * below[2]
-                shapes.append((grid // band, seen, band * grid * channels))
+                seen = _seen(below[0], tile, field=field, stride=stride, padding=self.padding)
+                shapes.append((grid**2 // math.prod(tile), seen * below[2], math.prod(tile) * channels))
         return shapes
 
     def build(
@@ -107,7 +107,7 @@ class LocalReceptiveFields:
                         field=field,
                         stride=step,
                         padding=edge,
-                        band=_band(grid, step, channels),
+                        tile=_tile(source[0], field=field, stride=step, padding=edge, channels=channels),
                         products=products,
                     )
                 )
@@ -135,8 +135,24 @@ class LocalReceptiveFields:
         return above[0], above[0], above[3]
 
 
-def _band(grid: int, stride: int, channels: int) -> int | None:
-    """How many rows of a grid are computed as one; None where fields hardly overlap, or a location has many units."""
-    if stride > 1 or channels > _BAND_CHANNELS:
+def _tile(side: int, *, field: int, stride: int, padding: int, channels: int) -> tuple[int, int] | None:
+    """Which locations that see a square map are computed as one: of tiles wide enough, that which is given least.
+
+    None where fields hardly overlap, or a location has many units.
+    """
+    if stride > 1 or channels > _TILE_CHANNELS:
         return None
-    return next((rows for rows in range(grid, 1, -1) if grid % rows == 0 and rows * grid * channels <= _BAND_UNITS), 1)
+    grid = side + 2 * padding - field + 1
+    sizes = [size for size in range(1, grid + 1) if grid % size == 0]
+    tiles = [(rows, columns) for rows in sizes for columns in sizes if rows * columns * channels >= _TILE_UNITS]
+    # Of tiles alike those with longer rows, which lie together in memory.
+    return min(
+        tiles,
+        key=lambda tile: (_seen(side, tile, field=field, stride=stride, padding=padding), -tile[1]),
+        default=(grid, grid),
+    )
+
+
+def _seen(side: int, tile: tuple[int, int], *, field: int, stride: int, padding: int) -> int:
+    """How many places of a square map a tile is given."""
+    return math.prod(patches(side, size, field=field, stride=stride, padding=padding)[0] for size in tile)

@@ -97,6 +97,10 @@ def _checked(found: Record, place: str) -> Record:
         missing = [key for key in keys if key not in getattr(found, part)]
         if missing:
             raise UserError(f"record {place} lacks {part}.{missing[0]}. Remove it and run its row again.")
+    try:
+        record.comparable(found.config)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"record {place} has a config that is none. Remove it and run its row again.") from None
     if found.status not in ("ok", "failed", "diverged"):
         raise UserError(f"record {place} has the unknown status {found.status!r}. Remove it and run its row again.")
     numbers = [found.metrics, *found.history]

@@ -1,5 +1,6 @@
 """From what was compared and drawn to the text of every page."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -162,7 +163,8 @@ def _environment(*, autoescape: bool) -> Environment:
         text.number, text.summary, text.ours, text.paper, text.mark, text.paper_train, text.our_train,
         text.difference, text.interval, text.seeds,
         text.kind, text.kinds, text.time, text.memory, text.commit, text.commits, text.device, text.notes,
-        text.commands, text.counted, text.metric_label, text.without_paths, text.unit_of, _markdown, _link, _span,
+        text.commands, text.counted, text.metric_label, text.without_paths, text.unit_of,
+        _markdown, _code, _link, _span,
     )  # fmt: skip
     environment.filters |= {function.__name__.removeprefix("_"): function for function in named}
     environment.globals |= {"HISTORY": text.HISTORY, "NONE": text.NONE, "LOWEST_ERROR": LOWEST_ERROR}
@@ -174,6 +176,13 @@ def _markdown(value: str) -> str:
     for sign in "\\|*_`<[":
         value = value.replace(sign, "\\" + sign)
     return " ".join(value.split())
+
+
+def _code(value: str) -> str:
+    """A code span in a table's cell, which a bar would end, and of which a grave accent would end the span."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", value)), default=0))
+    inner = value.replace("|", "\\|")
+    return f"{fence} {inner} {fence}" if "`" in value else f"{fence}{inner}{fence}"
 
 
 def _link(path: str) -> str:

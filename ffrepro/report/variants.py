@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ffrepro.record import changed, comparable
+from ffrepro.record import Record, changed, comparable
 from ffrepro.report.compare import TableResult
 from ffrepro.report.groups import Group
+from ffrepro.report.text import without_paths
+
+# Of a budget of one's own, what decides nothing.
+_OF_ITS_NAME = ("budget.name", "budget.may_stand_in")
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,25 @@ def variant(group: Group, tables: list[TableResult]) -> Variant:
     recorded = {f"{table.spec.name}/{net.spec.name}": net.shown for table in tables for net in table.nets}
     of_row = recorded.get(preset)
     if of_row is None:
-        return Variant(group, preset, tuple(changed(found.overrides)))
-    mine, theirs = _options(found.config), _options(of_row.runs[0].record.config)
+        return Variant(group, preset, tuple(without_paths(changed(found.overrides))))
+    mine, theirs = _options(found), _options(of_row.runs[0].record)
+    if found.budget != "custom":  # then its name, which the report has beside it, says it all
+        theirs = {name: value for name, value in theirs.items() if not name.startswith("budget.")}
+        mine = {name: value for name, value in mine.items() if not name.startswith("budget.")}
     differences = [
         f"{name}={mine.get(name, 'null')}" for name in {**theirs, **mine} if mine.get(name) != theirs.get(name)
     ]
     return Variant(group, preset, tuple(sorted(differences)))
 
 
-def _options(config: dict[str, Any]) -> dict[str, Any]:
-    """Of a config what decides a result, by dotted names; not its budget's name, which the report has beside it."""
-    parts = comparable(config)
-    named = {name: value for name, value in _flat(parts["values"]) if name != "budget.name"}
-    return named | {name.removesuffix(".class"): value for name, value in _flat(parts["classes"])}
+def _options(found: Record) -> dict[str, Any]:
+    """What decides a run's result, by dotted names: of its config, with the precision that came of it, and its data."""
+    parts = comparable(found.config)
+    named = {name: value for name, value in _flat(parts["values"]) if name not in _OF_ITS_NAME}
+    named |= {name.removesuffix(".class"): value for name, value in _flat(parts["classes"])}
+    named["precision"] = found.environment["precision"]
+    named["data"] = f"{found.data['name']}, SHA-256 {found.data['sha256'][:8]}"
+    return named
 
 
 def _flat(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

@@ -153,7 +153,7 @@ def test_minibatches_follow_the_formulas(
     algorithm = make(architecture, first_layer_counts=first_layer_counts)
     counted = (0, 2) if first_layer_counts else (1, 2)
     reference = InNumpy(algorithm)
-    assert set(algorithm.readouts) == set(ALL_READINGS)
+    assert set(algorithm.softmaxes.readings) == set(ALL_READINGS)
     draws = np.random.default_rng(0)
     for step in range(6):
         part = slice(20 * step, 20 * step + 20)
@@ -173,7 +173,7 @@ def test_minibatches_follow_the_formulas(
         np.testing.assert_allclose(layer.running_mean, reference.m[k], rtol=0, atol=1e-10)
         assert layer.threshold.item() == reference.W[k].shape[1]
     for span in ALL_READINGS:
-        for mine, expected in zip(algorithm.readouts[span].weights, reference.U[span], strict=True):
+        for mine, expected in zip(algorithm.softmaxes.weights_of(span), reference.U[span], strict=True):
             np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-10)
             assert np.abs(expected).max() > 1e-3  # the comparison is of something
     assert min(np.abs(b).max() for b in reference.b) > 1e-4
@@ -182,13 +182,18 @@ def test_minibatches_follow_the_formulas(
 # What negative data are ----------------------------------------------------------------------------
 
 
-def test_negative_data_are_hybrids_of_the_minibatch_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    algorithm = make(blurs=3)
+@pytest.mark.parametrize("different_digits", [None, True])
+def test_negative_data_are_hybrids_of_the_minibatch_drawn_anew(
+    different_digits: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = make(blurs=3, different_digits=different_digits)
     drawn: list[Tensor] = []
 
     def spy(images: Tensor, *arguments: Any) -> Tensor:
         assert torch.equal(images, algorithm.train.inputs[:20])
-        assert arguments == ((5, 8), 3, algorithm.mask_generator, None)
+        *others, told = arguments
+        assert others == [(5, 8), 3, algorithm.mask_generator]
+        assert torch.equal(told, algorithm.train.targets[:20]) if different_digits else told is None
         drawn.append(hybrid_images(images, *arguments))
         return drawn[-1]
 
@@ -234,7 +239,7 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def softmax_weights(algorithm: FFUnsupervised) -> list[Tensor]:
-    return [weight for softmax in algorithm.readouts.values() for weight in softmax.weights]
+    return algorithm.softmaxes.weights
 
 
 @ARCHITECTURES
@@ -305,7 +310,7 @@ def test_a_softmax_after_the_layers_has_a_schedule_of_its_own(architecture: Arch
             wrong += (reference.logits(x[part], (1, 2)).argmax(1) != t[part]).sum()
             reference.learn_softmax(x[part], t[part], gain)
     for span in ALL_READINGS:
-        for mine, expected in zip(algorithm.readouts[span].weights, reference.U[span], strict=True):
+        for mine, expected in zip(algorithm.softmaxes.weights_of(span), reference.U[span], strict=True):
             np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-10)
     assert metrics["running_error"] == pytest.approx(100 * wrong / 200)
 
@@ -324,7 +329,7 @@ def test_the_errors_are_what_a_loop_over_images_finds(
         algorithm.train_epoch(epoch)
     generator = torch.Generator().manual_seed(0)
     for weight in softmax_weights(algorithm):  # what is read differs in how well it tells
-        weight.add_(torch.randn(weight.shape, generator=generator, dtype=torch.float64), alpha=0.05)
+        weight.add_(torch.randn(weight.shape, generator=generator, dtype=torch.float64), alpha=0.04)
     split = algorithm.train.first(100)
     names = {(k, k): f"error_softmax_layer_{k + 1}" for k in range(3)}
     names |= {(0, 2): "error_softmax_layers_1_to_3", (1, 2): "error_softmax_layers_2_to_3"}
@@ -338,7 +343,7 @@ def test_the_errors_are_what_a_loop_over_images_finds(
             below = np.maximum(0, below @ weight + bias)
             read.append(below / np.sqrt((below**2).mean()))
         for first, last in wrong:
-            weights = algorithm.readouts[first, last].weights
+            weights = algorithm.softmaxes.weights_of((first, last))
             logits = sum(y @ U.numpy() for y, U in zip(read[first : last + 1], weights, strict=True))
             wrong[first, last] += int(np.argmax(logits) != target)
     expected = {name: wrong[span] for span, name in names.items()}
@@ -352,7 +357,7 @@ def test_the_errors_are_what_a_loop_over_images_finds(
 def test_one_hidden_layer_is_all_there_is_to_read() -> None:
     for first_layer_counts in (False, True):
         algorithm = make(Mlp((30,), 1.0), first_layer_counts=first_layer_counts)
-        assert set(algorithm.readouts) == {(0, 0)}
+        assert algorithm.softmaxes.readings == [(0, 0)]
         algorithm.train_epoch(1)
         metrics = algorithm.evaluate(algorithm.train)
         assert set(metrics) == {"error", "error_softmax", "error_softmax_layer_1"}
@@ -408,6 +413,24 @@ def test_pictures_are_fields_hybrids_and_goodness_over_the_threshold(architectur
         activities, _ = reference.forward(data)
         expected = [(y**2).sum(1) / y.shape[1] for y in activities]
         np.testing.assert_allclose(pictures[f"goodness_{name}"], expected, rtol=within)
+
+
+@pytest.mark.parametrize("different_digits", [None, True])
+def test_pictures_are_of_hybrids_as_they_are_trained_on(
+    different_digits: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = make(different_digits=different_digits)
+    told: list[Tensor | None] = []
+
+    def spy(images: Tensor, *arguments: Any) -> Tensor:
+        told.append(arguments[-1])
+        return hybrid_images(images, *arguments)
+
+    monkeypatch.setattr("ffrepro.algorithm.ff_unsupervised.hybrid_images", spy)
+    algorithm.pictures(algorithm.train.first(10))
+    assert [of is not None and of.tolist() for of in told] == [
+        algorithm.train.targets[:10].tolist() if different_digits else False
+    ]
 
 
 def test_pictures_repeat_and_take_no_random_numbers_from_training() -> None:

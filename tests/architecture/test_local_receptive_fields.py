@@ -154,7 +154,7 @@ def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> Non
     assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
     assert [only(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
     assert [tuple(only(layer).by_location().shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
-    # So few units are one band.
+    # So few units are one tile, or two.
     assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
 
 
@@ -164,22 +164,42 @@ def test_no_padding_is_padding_by_no_place() -> None:
 
 
 @pytest.mark.parametrize("side", [6, 8, 12])
-def test_layers_computed_in_bands_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [(side, 1, 3, 4), (side, 1, 3, 2), (side // 2, 2, 4, 5), (side // 2, 1, 3, 40)]
     architecture = LocalReceptiveFields(layers, 1.0, 1)
     shape = (side, side, 3)
-    banded = build(layers, padding=1, input_shape=shape)
-    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in banded]
-    assert len(only(banded[0]).weight) < side**2
-    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._BAND_CHANNELS", 0)
+    tiled = build(layers, padding=1, input_shape=shape)
+    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in tiled]
+    assert len(only(tiled[0]).weight) < side**2
+    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._TILE_CHANNELS", 0)
     single = build(layers, padding=1, input_shape=shape)
     assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in single]
     assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
     maps = torch.rand(5, side * side * 3, generator=torch.Generator().manual_seed(1))
-    for mine, other in zip(banded, single, strict=True):
+    for mine, other in zip(tiled, single, strict=True):
         assert torch.equal(only(mine).by_location(), only(other).by_location())
         torch.testing.assert_close(mine(maps), other(maps))
         maps = other(maps)
+
+
+@pytest.mark.parametrize(
+    ("side", "field", "channels", "shape"),
+    [
+        # Tiles of 4 × 16, which see 14 × 21; of 8 × 8 they would see 18 × 18, of 2 × 32 all of 12 rows.
+        (32, 11, 3, (16, 14 * 21 * 3, 192)),
+        # 6 locations are enough with so many channels: tiles of 2 × 3, which see 4 × 5, not of 1 × 6, 3 × 8.
+        (12, 3, 40, (24, 4 * 5 * 3, 240)),
+        # All there are are fewer units than make a tile fast.
+        (5, 3, 4, (1, 5 * 5 * 3, 100)),
+        # No side can be divided but by itself.
+        (13, 3, 3, (1, 13 * 13 * 3, 507)),
+    ],
+)
+def test_of_tiles_wide_enough_that_which_sees_least_is_computed_as_one(
+    side: int, field: int, channels: int, shape: tuple[int, int, int]
+) -> None:
+    layers = [(side, 1, field, channels)]
+    assert LocalReceptiveFields(layers, 1.0, field // 2).shapes((side, side, 3)) == [shape]
 
 
 def places_seen(side: int, field: int) -> list[int]:

@@ -39,6 +39,8 @@ def _without(*names: str) -> Callable[[dict[str, Any]], None]:
         (_without("data", "stand_in"), "lacks data.stand_in"),
         (_without("data", "sha256"), "lacks data.sha256"),
         (_without("config", "precision"), "lacks config.precision"),
+        (lambda content: content["config"].update(algorithm="ff"), "a config that is none"),
+        (lambda content: content["config"].update(budget={"most_epochs": 3}), "a config that is none"),
         (lambda content: content.update(seed="0"), "no usable seed"),
         (lambda content: content.update(status="fine"), "unknown status 'fine'"),
         (lambda content: content["metrics"].update(test_error="low"), "metrics that are not numbers"),

@@ -1,5 +1,6 @@
 """What a run that is no row differs in: from the row as it is recorded now, not from the preset of its day."""
 
+from dataclasses import replace
 from typing import Any
 
 from ffrepro.record import Record
@@ -54,6 +55,38 @@ def test_another_class_is_named_without_its_module() -> None:
 
     changed.config["algorithm"]["_target_"] = "elsewhere.FFSupervised"
     assert found_in(changed, RECORDED).differences == ()
+
+
+def test_precision_and_data_are_those_that_the_runs_had() -> None:
+    changed = sweep()
+    changed.environment["precision"] = "bf16"
+    changed.data["sha256"] = "0123456789abcdef"
+    now = runs(1.35)
+    now[0].record.environment["precision"] = "fp32"
+
+    found = found_in(changed, compare(made_table(), now))
+
+    assert found.differences == (f"data={changed.data['name']}, SHA-256 01234567", "precision=bf16")
+
+
+def test_what_a_named_budget_decides_is_said_by_its_name_alone() -> None:
+    now = runs(1.35)
+    now[0].record.config["budget"] = {"name": "paper", "epoch_fraction": 1.0, "may_stand_in": False}
+    changed = sweep()
+    changed.config["budget"] = {"name": "quick", "epoch_fraction": 0.1, "may_stand_in": True}
+
+    assert found_in(replace(changed, budget="quick"), compare(made_table(), now)).differences == ()
+    own = replace(changed, budget="custom")
+    assert found_in(own, compare(made_table(), now)).differences == ("budget.epoch_fraction=0.1",)
+
+
+def test_a_command_line_is_told_without_paths() -> None:
+    changed = sweep()
+    changed.overrides[:] = ["dataset.path=/home/me/mine.txt", "experiment=table9/same"]
+
+    (told,) = found_in(changed).differences
+    assert told.startswith("dataset.path=")
+    assert "/home" not in told
 
 
 def test_where_there_is_no_recorded_row_the_command_line_says_what_was_changed() -> None:

@@ -261,6 +261,16 @@ def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(tmp_path: P
     assert {"| Claim | Of | Found | First row | Second row | Ratio |"} < heads
 
 
+def test_an_option_stays_in_its_cell_and_in_its_code_span(tmp_path: Path) -> None:
+    odd = made_record("odd", table="sweeps")
+    odd.config.update(table="table9", row="gone")
+    odd.overrides[:] = ["algorithm.note='a|b'", "algorithm.other='c`d'"]
+    write(tmp_path, odd)
+    write_report(tmp_path, [made_table()])
+    page = (tmp_path / "README.md").read_text()
+    assert "| `table9/gone` | `algorithm.note='a\\|b'` `` algorithm.other='c`d' `` | paper |" in page
+
+
 def test_a_page_without_a_place_for_the_numbers_is_said(tmp_path: Path) -> None:
     readme = tmp_path / "top.md"
     readme.write_text("# Top\n")
