@@ -14,7 +14,7 @@ from ffrepro.errors import UserError, is_want_of_memory
 from ffrepro.files import NO_LOCKS, written_atomically
 
 # Of what runs and algorithms keep; to be raised where that changes, so that no older state is gone on from.
-FORMAT = 6
+FORMAT = 7
 
 
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:

@@ -53,6 +53,8 @@ class LocalFields(Learning):
         self.rows, self.columns = ((side + 2 * padding - field) // stride + 1 for side in source[:2])
         if tile is not None and (self.rows % tile[0] or self.columns % tile[1]):
             raise ValueError(f"tile is {tile}: expected divisors of {self.rows} and {self.columns}")
+        # On a GPU all at once.
+        self._tile_by_tile = tile is not None and not fields.is_cuda
         # What is computed as one, and what that is given: rows and columns of locations, and of the source.
         self._block, self._patch = (1, 1), (field, field)
         # Of the source the first rows and columns that tiles are given.
@@ -112,8 +114,8 @@ class LocalFields(Learning):
             self._of_tiles(place).copy_(self._by_rows(blocks))
         return driven.add_(onto)
 
-    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
-        if self.tile is None or self.weight.is_cuda:
+    def _gradient_in_parts(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
+        if not self._tile_by_tile:
             asked = self._of_tiles(delta).flatten(0, 1).flatten(2)  # (blocks, R, units)
             at_once = self._at_once(len(source))
             for part, wanted in zip(torch.split(source, at_once), torch.split(asked, at_once, dim=1), strict=True):

@@ -9,7 +9,7 @@ from torch import Tensor
 from ffrepro.optimizer.momentum import momentum_step
 
 
-class _Climbing:
+class _Linear:
     """Weights from layers of `widths` to as many `columns` of each, with their velocities; both begin at 0."""
 
     def __init__(
@@ -36,7 +36,7 @@ class _Climbing:
                 mine.copy_(saved)
 
 
-class Softmax(_Climbing):
+class Softmax(_Linear):
     """A linear softmax on the normalised activities of some layers: it learns the label, they learn nothing from it.
 
     Args:
@@ -58,7 +58,7 @@ class Softmax(_Climbing):
         self._climb(read, [surprise] * len(read), rate)
 
 
-class Softmaxes(_Climbing):
+class Softmaxes(_Linear):
     """A linear softmax on each of several readings of a net; what they have of one layer is one product.
 
     Args:
@@ -84,22 +84,15 @@ class Softmaxes(_Climbing):
             [number for number, (first, last) in enumerate(readings) if first <= k <= last] for k in range(len(widths))
         ]
         # Of each layer which softmaxes read it; their columns follow each other in its weights.
-        self._readers = [torch.tensor(numbers, device=like.device) for numbers in readers]
+        self._readers = [torch.tensor(numbers, dtype=torch.long, device=like.device) for numbers in readers]
         columns = [n_classes * len(numbers) for numbers in readers]
         super().__init__(widths, columns, like=like, momentum=momentum, weight_cost=weight_cost)
-
-    def weights_of(self, reading: tuple[int, int]) -> list[Tensor]:
-        """The weights (width, n_classes) of one softmax from each layer that it reads."""
-        number, (first, last) = self.readings.index(reading), reading
-        columns = [self._readers[k].tolist().index(number) * self.n_classes for k in range(first, last + 1)]
-        of_layers = self.weights[first : last + 1]
-        return [weight[:, at : at + self.n_classes] for weight, at in zip(of_layers, columns, strict=True)]
 
     def logits(self, read: Sequence[Tensor]) -> Tensor:
         """Normalised activities (B, width) of all layers -> the logits of each softmax, (n_readings, B, n_classes)."""
         logits = read[0].new_zeros(len(self.readings), len(read[0]), self.n_classes)
         for normalised, weight, readers in zip(read, self.weights, self._readers, strict=True):
-            added = (normalised @ weight).view(len(normalised), -1, self.n_classes)
+            added = (normalised @ weight).view(len(normalised), len(readers), self.n_classes)
             logits.index_add_(0, readers, added.transpose(0, 1))
         return logits
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from ffrepro.device import copies_factors, rounding_factors
 from ffrepro.optimizer.momentum import momentum_step
 
-# Weights that a CPU learns at a time: with their velocities and gradients some megabytes, which stay in its caches.
+# Of a dense matrix, weights that a CPU learns at a time: with their velocities and gradients some megabytes, which stay
+# in its caches.
 _LEARNED = 500_000
 
 
@@ -70,13 +71,13 @@ class Learning:
         if self._copies_factors:
             source, delta = source.to(self.rounded.dtype), delta.to(self.rounded.dtype)
         with rounding_factors(self.rounded.dtype):
-            for part in self._add_gradient(source, delta, momentum, share):
+            for part in self._gradient_in_parts(source, delta, momentum, share):
                 # At once, while the part's velocities are in the processor's caches.
                 momentum_step(self.weight[part], self.velocity[part], rate, weight_cost)
                 if self.rounded is not self.weight:
                     self.rounded[part].copy_(self.weight[part])
 
-    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
+    def _gradient_in_parts(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
         """Velocity ← momentum · velocity + share · sourceᵀ · delta, whose precision need not be the velocity's.
 
         Yields which part of the velocities, in their first dimension, has just been done, until all are.
@@ -115,8 +116,8 @@ class Dense(Learning):
             return torch.addmm(onto, source, self.weight)
         return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
 
-    def _add_gradient(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
-        n_parts = 1 if source.is_cuda else math.ceil(self.weight.numel() / _LEARNED)
+    def _gradient_in_parts(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
+        n_parts = 1 if self.weight.is_cuda else math.ceil(self.weight.numel() / _LEARNED)
         at_once = math.ceil(self.fan_in / n_parts)
         for first in range(0, self.fan_in, at_once):
             part = slice(first, first + at_once)

@@ -21,7 +21,7 @@ from tests.algorithm import test_ff_recurrent, test_ff_sequence, test_ff_supervi
 
 MLP = Mlp((64, 64, 64), 1.0)
 LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0, None)
-CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 25)], 1.0, 1)  # fields that are cut off at the edges; two bands
+CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 25)], 1.0, 1)  # fields that are cut off at the edges; two tiles
 KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
     "supervised": (FFSupervised, test_ff_supervised.HYPERPARAMETERS, MLP),
     "jittered": (FFSupervised, test_ff_supervised.HYPERPARAMETERS | {"jitter": 2}, MLP),
@@ -109,6 +109,21 @@ def test_two_nets_of_one_seed_stay_the_same(kind: str) -> None:
     histories = [train(net, 4) for net in nets]
     assert histories[0] == histories[1]
     assert_same(nets[0].state_dict(), nets[1].state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_kept_of_training_can_be_used_with_autograd(kind: str) -> None:
+    def tensors(state: Any) -> list[torch.Tensor]:
+        if isinstance(state, dict | list):
+            inner = state.values() if isinstance(state, dict) else state
+            return [tensor for one in inner for tensor in tensors(one)]
+        return [state] if isinstance(state, torch.Tensor) else []
+
+    net = begun(kind, torch.device("cpu"), torch.float32)
+    train(net, 2)
+    kept = tensors(net.state_dict())
+    assert len(kept) > 10
+    assert not any(tensor.is_inference() for tensor in kept)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

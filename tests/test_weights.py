@@ -238,8 +238,13 @@ def padded(geometry: dict[str, Any]) -> tuple[int, int, int]:
 
 
 @GEOMETRIES
-def test_local_fields_are_a_dense_layer_with_most_weights_away(geometry: dict[str, Any], grid: tuple[int, int]) -> None:
+@pytest.mark.parametrize("tile_by_tile", [True, False], ids=["as on a CPU", "all at once as on a GPU"])
+def test_local_fields_are_a_dense_layer_with_most_weights_away(
+    geometry: dict[str, Any], grid: tuple[int, int], tile_by_tile: bool
+) -> None:
     layer = local(**geometry)
+    assert layer._tile_by_tile == (geometry["tile"] is not None)
+    layer._tile_by_tile &= tile_by_tile
     mask = mask_of(layer)
     masked = Dense(as_dense(layer, layer.weight), torch.float64)
     assert torch.equal(masked.weight != 0, mask != 0)
@@ -500,12 +505,12 @@ def test_bf16_products_stay_close_to_fp32(kind: str) -> None:
     torch.testing.assert_close(rounded.product(source, onto), full.product(source, onto), rtol=0.02, atol=0.05)
 
 
-def velocities_of_two_steps(kind: str) -> tuple[Tensor, Tensor, Tensor]:
+def velocities_of_two_steps(kind: str, rows: int = 48) -> tuple[Tensor, Tensor, Tensor]:
     """With products of bf16; of fp32 from factors rounded beforehand; and of fp32."""
     rounded, exact, full = (MAKERS[kind](products) for products in (torch.bfloat16, torch.float32, torch.float32))
     for seed in (0, 2):
-        source = random(48, full.fan_in, seed=seed, dtype=torch.float32)
-        delta = random(48, full.width, seed=seed + 1, dtype=torch.float32)
+        source = random(rows, full.fan_in, seed=seed, dtype=torch.float32)
+        delta = random(rows, full.width, seed=seed + 1, dtype=torch.float32)
         for layer, factors in (
             (rounded, (source, delta)),
             (exact, (source.bfloat16().float(), delta.bfloat16().float())),
@@ -526,9 +531,10 @@ def test_gradients_are_of_factors_rounded_to_bf16_and_summed_in_fp32(kind: str) 
 
 
 @KINDS
-def test_gradients_of_copied_factors_are_rounded_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [1, 32, 48])
+def test_gradients_of_copied_factors_are_rounded_too(kind: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "copies_factors", lambda products, device: products == torch.bfloat16)
-    rounded, exact, full = velocities_of_two_steps(kind)
+    rounded, exact, full = velocities_of_two_steps(kind, rows)
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, rtol=2**-8, atol=0.05)  # of steps of about 3, kept to 8 bits
     seen = exact != 0

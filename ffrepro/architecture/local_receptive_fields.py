@@ -16,7 +16,7 @@ from ffrepro.errors import UserError
 from ffrepro.local_fields import LocalFields, inside, patches
 from ffrepro.weights import Dense
 
-# Units in a tile of several locations, at least: fewer make products slow, more compute more that is not there.
+# Units in a tile of several locations from which on products are fast.
 _TILE_UNITS = 192
 # Channels in a tile, at most: with more, locations by themselves are wide enough.
 _TILE_CHANNELS = 64
@@ -136,21 +136,22 @@ class LocalReceptiveFields:
 
 
 def _tile(side: int, *, field: int, stride: int, padding: int, channels: int) -> tuple[int, int] | None:
-    """Which locations that see a square map are computed as one: of tiles wide enough, that which is given least.
+    """Which locations that see a square map are computed as one; None: each by itself.
 
-    None where fields hardly overlap, or a location has many units.
+    That is where fields hardly overlap, or a location has many units. Else the larger a tile, the more it is given that
+    most of its units do not see; the smaller, the slower its products.
     """
     if stride > 1 or channels > _TILE_CHANNELS:
         return None
     grid = side + 2 * padding - field + 1
     sizes = [size for size in range(1, grid + 1) if grid % size == 0]
-    tiles = [(rows, columns) for rows in sizes for columns in sizes if rows * columns * channels >= _TILE_UNITS]
-    # Of tiles alike those with longer rows, which lie together in memory.
-    return min(
-        tiles,
-        key=lambda tile: (_seen(side, tile, field=field, stride=stride, padding=padding), -tile[1]),
-        default=(grid, grid),
-    )
+
+    def cost(tile: tuple[int, int]) -> tuple[float, int]:
+        """What each unit is given, more where too few make a product slow; of tiles alike less for longer rows."""
+        seen = _seen(side, tile, field=field, stride=stride, padding=padding)
+        return seen * max(1.0, _TILE_UNITS / (math.prod(tile) * channels)), -tile[1]
+
+    return min(((rows, columns) for rows in sizes for columns in sizes), key=cost)
 
 
 def _seen(side: int, tile: tuple[int, int], *, field: int, stride: int, padding: int) -> int:

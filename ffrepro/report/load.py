@@ -97,6 +97,8 @@ def _checked(found: Record, place: str) -> Record:
         missing = [key for key in keys if key not in getattr(found, part)]
         if missing:
             raise UserError(f"record {place} lacks {part}.{missing[0]}. Remove it and run its row again.")
+    if not all(isinstance(found.data[key], str) for key in ("name", "sha256")):
+        raise UserError(f"record {place} does not say which data it is of. Remove it and run its row again.")
     try:
         record.comparable(found.config)
     except (KeyError, TypeError, ValueError):

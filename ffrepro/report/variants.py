@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ffrepro.record import Record, changed, comparable
+from ffrepro.record import changed, comparable
 from ffrepro.report.compare import TableResult
 from ffrepro.report.groups import Group
 from ffrepro.report.text import without_paths
@@ -43,7 +43,7 @@ def variant(group: Group, tables: list[TableResult]) -> Variant:
     of_row = recorded.get(preset)
     if of_row is None:
         return Variant(group, preset, tuple(without_paths(changed(found.overrides))))
-    mine, theirs = _options(found), _options(of_row.runs[0].record)
+    mine, theirs = _options(group), _options(of_row)
     if found.budget != "custom":  # then its name, which the report has beside it, says it all
         theirs = {name: value for name, value in theirs.items() if not name.startswith("budget.")}
         mine = {name: value for name, value in mine.items() if not name.startswith("budget.")}
@@ -53,12 +53,13 @@ def variant(group: Group, tables: list[TableResult]) -> Variant:
     return Variant(group, preset, tuple(sorted(differences)))
 
 
-def _options(found: Record) -> dict[str, Any]:
-    """What decides a run's result, by dotted names: of its config, with the precision that came of it, and its data."""
+def _options(group: Group) -> dict[str, Any]:
+    """What decides a result, by dotted names: of the config, with the precisions that came of it, and the data."""
+    found = group.runs[0].record
     parts = comparable(found.config)
     named = {name: value for name, value in _flat(parts["values"]) if name not in _OF_ITS_NAME}
     named |= {name.removesuffix(".class"): value for name, value in _flat(parts["classes"])}
-    named["precision"] = found.environment["precision"]
+    named["precision"] = " or ".join(group.precisions)
     named["data"] = f"{found.data['name']}, SHA-256 {found.data['sha256'][:8]}"
     return named
 

@@ -26,8 +26,8 @@ from tests.conftest import make_dataset
 from tests.test_weights import as_dense, mask_of
 
 DENSE = Mlp((30, 20), 2.0)
-# On colour images; in one band, in two, and by single locations.
-LOCAL = LocalReceptiveFields([(8, 1, 3, 3), (8, 1, 3, 7), (4, 2, 4, 3)], 2.0, 1)
+# On colour images; in one tile, in tiles of 4 × 4, and by single locations.
+LOCAL = LocalReceptiveFields([(8, 1, 3, 3), (8, 1, 3, 16), (4, 2, 4, 3)], 2.0, 1)
 ARCHITECTURES = pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
 
 

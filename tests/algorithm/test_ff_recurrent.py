@@ -40,7 +40,7 @@ HYPERPARAMETERS: dict[str, Any] = {
     "head_weight_cost": 0.003,
 }
 DENSE = Mlp((30, 25, 20), 2.0)
-# On colour images; in one band, in two, and in one.
+# On colour images; in one tile, in two, and in one.
 LOCAL = LocalReceptiveFields([(8, 1, 3, 3), (8, 1, 3, 7), (8, 1, 3, 3)], 2.0, 1)
 ARCHITECTURES = pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
 

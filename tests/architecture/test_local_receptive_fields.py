@@ -154,7 +154,7 @@ def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> Non
     assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
     assert [only(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
     assert [tuple(only(layer).by_location().shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
-    # So few units are one tile, or two.
+    # So few units are one tile.
     assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
 
 
@@ -187,15 +187,19 @@ def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytes
     [
         # Tiles of 4 × 16, which see 14 × 21; of 8 × 8 they would see 18 × 18, of 2 × 32 all of 12 rows.
         (32, 11, 3, (16, 14 * 21 * 3, 192)),
-        # 6 locations are enough with so many channels: tiles of 2 × 3, which see 4 × 5, not of 1 × 6, 3 × 8.
-        (12, 3, 40, (24, 4 * 5 * 3, 240)),
+        # With so many channels 2 × 2 locations are nearly enough; they see 4 × 4.
+        (12, 3, 40, (36, 4 * 4 * 3, 160)),
         # All there are are fewer units than make a tile fast.
         (5, 3, 4, (1, 5 * 5 * 3, 100)),
-        # No side can be divided but by itself.
+        # Where no side can be divided but by itself: single rows, 3 of which are seen, or 11; all of a small map.
+        (31, 3, 3, (31, 3 * 31 * 3, 93)),
+        (31, 11, 3, (31, 11 * 31 * 3, 93)),
         (13, 3, 3, (1, 13 * 13 * 3, 507)),
+        # Of tiles alike, 4 × 8 and 8 × 4, that with longer rows.
+        (8, 3, 7, (2, 5 * 8 * 3, 224)),
     ],
 )
-def test_of_tiles_wide_enough_that_which_sees_least_is_computed_as_one(
+def test_the_tile_computed_as_one_is_given_little_and_has_many_units(
     side: int, field: int, channels: int, shape: tuple[int, int, int]
 ) -> None:
     layers = [(side, 1, field, channels)]
