@@ -278,9 +278,11 @@ def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expe
     assert (config.seed, config.rerun, config.budget.name) == (0, False, "paper")
 
 
-def test_the_recurrent_nets_differ_in_one_layer_alone() -> None:
+def test_the_recurrent_nets_differ_in_one_layer_and_the_rate_it_bears() -> None:
     two, three = (compose(f"experiment=table1/{row}") for row in ("ff_recurrent", "ff_recurrent_3"))
     assert (two.architecture.widths, three.architecture.widths) == ([2000, 2000], [2000, 2000, 2000])
+    assert (two.algorithm.learning_rate, three.algorithm.learning_rate) == (0.008, 0.004)
+    three.algorithm.learning_rate = two.algorithm.learning_rate
     for group in set(GROUPS) - {"architecture"}:
         assert two[group] == three[group]
     assert two.architecture.init_gain == three.architecture.init_gain
