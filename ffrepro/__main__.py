@@ -11,11 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ffrepro.commands.interrupts import keyboard_interrupts
+from ffrepro.commands.suggestions import explain, is_mistake, mistakes_explained
 from ffrepro.errors import UserError
-from ffrepro.interrupt import keyboard_interrupts
 from ffrepro.paths import CONF
-from ffrepro.run import run
-from ffrepro.suggest import explain, is_mistake, mistakes_explained
+from ffrepro.runs.run import run
 
 _mistakes: list[UserError] = []  # of a run alone
 _told: list[Exception] = []  # of several runs, as they came

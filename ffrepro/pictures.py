@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 
-from ffrepro.connections import Connections
+from ffrepro.forward_forward.connections import Connections
 
 FIELDS = 64  # of a layer, its first units
 MOST_BYTES = 200_000  # of a run's pictures, compressed

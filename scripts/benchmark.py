@@ -2,7 +2,7 @@
 
 import sys
 
-from ffrepro.benchmark import main
+from ffrepro.commands.benchmark import main
 
 if __name__ == "__main__":  # the memory benchmark starts a process that imports this file
     sys.exit(main())

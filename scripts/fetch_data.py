@@ -5,7 +5,7 @@ import sys
 import hydra
 import torch
 
-from ffrepro.command import in_one_line
+from ffrepro.commands.command_line import in_one_line
 from ffrepro.config import build
 from ffrepro.dataset import Source
 from ffrepro.errors import UserError

@@ -2,6 +2,6 @@
 
 import sys
 
-from ffrepro.learning_rates import main
+from ffrepro.commands.learning_rates import main
 
 sys.exit(main())

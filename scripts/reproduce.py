@@ -2,6 +2,6 @@
 
 import sys
 
-from ffrepro.reproduce import main
+from ffrepro.commands.reproduce import main
 
 sys.exit(main())

@@ -58,7 +58,7 @@ def make_dataset_fixture() -> MakeDataset:
 _FORKING_SERVER = """
 import json, os, runpy, sys, traceback
 import hydra, sklearn.datasets, torch, wandb
-import ffrepro.dataset.mnist, ffrepro.run
+import ffrepro.dataset.mnist, ffrepro.runs.run
 torch.optim.SGD([torch.zeros(1)], lr=1.0)  # what an optimizer imports late
 for line in sys.stdin:
     request = json.loads(line)

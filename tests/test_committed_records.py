@@ -4,9 +4,10 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from ffrepro import record, table
+from ffrepro import table
 from ffrepro.config import plain
 from ffrepro.paths import CONF, ROOT
+from ffrepro.runs import record
 
 ROWS = [(name, row.name) for name in table.names() for row in table.load(name).rows if row.record is None]
 

@@ -5,9 +5,9 @@ from io import BytesIO
 import numpy as np
 import torch
 
-from ffrepro.connections import Connections
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.weights import Dense
 from ffrepro.pictures import compressed, field_grid, fields, packed
-from ffrepro.weights import Dense
 
 
 def test_fields_are_scaled_by_their_own_largest_weight_about_128() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from ffrepro.architecture import Architecture
 from ffrepro.dataset import Dataset, Split
-from ffrepro.goodness import Goodness
+from ffrepro.forward_forward.goodness import Goodness
 from ffrepro.schedule import Schedule
 
 Metrics = dict[str, float]

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu
 
 from ffrepro.algorithm import Metrics, Setting
-from ffrepro.connections import Connections
 from ffrepro.dataset import Split
 from ffrepro.evaluate import headline, measured, perplexity, predicted
-from ffrepro.local_fields import LocalFields
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.local_fields import LocalFields
+from ffrepro.forward_forward.weights import Dense
 from ffrepro.optimizer.scheduled import LearningRates, made_optimizer
 from ffrepro.pictures import fields
 from ffrepro.rollout import samples
 from ffrepro.schedule import batches
-from ffrepro.weights import Dense
 
 
 class Backprop:

@@ -17,17 +17,17 @@ from torch import Tensor
 from torch.nn.functional import one_hot, relu
 
 from ffrepro.algorithm import Metrics, Setting
+from ffrepro.cuda_graphs import total
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
-from ffrepro.graphs import total
-from ffrepro.layers import Pass, hidden_layers, in_thresholds, normalize
-from ffrepro.negatives import sample_wrong_label
+from ffrepro.forward_forward.layers import Pass, hidden_layers, in_thresholds, normalize
+from ffrepro.forward_forward.negatives import sample_wrong_label
+from ffrepro.forward_forward.softmax import Softmax
+from ffrepro.forward_forward.weights import Weights
 from ffrepro.pictures import fields
+from ffrepro.runs.state import Stateful, restore, state_of
 from ffrepro.schedule import batches
-from ffrepro.softmax import Softmax
-from ffrepro.state import Stateful, restore, state_of
-from ffrepro.weights import Weights
 
 
 class FFRecurrent:

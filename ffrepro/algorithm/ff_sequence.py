@@ -16,18 +16,18 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from ffrepro.algorithm import Metrics, Setting
+from ffrepro.cuda_graphs import total
 from ffrepro.dataset import Split
 from ffrepro.dataset.text import one_hot_windows
 from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, perplexity, predicted
-from ffrepro.graphs import total
-from ffrepro.layers import Pass, forward, hidden_layers
-from ffrepro.negatives import sample_label
+from ffrepro.forward_forward.layers import Pass, forward, hidden_layers
+from ffrepro.forward_forward.negatives import sample_label
+from ffrepro.forward_forward.softmax import Softmax
 from ffrepro.pictures import fields
 from ffrepro.rollout import roll_out, samples, starts_of
+from ffrepro.runs.state import Stateful, restore, state_of
 from ffrepro.schedule import batches
-from ffrepro.softmax import Softmax
-from ffrepro.state import Stateful, restore, state_of
 
 
 class FFSequence:

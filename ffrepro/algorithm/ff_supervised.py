@@ -16,17 +16,17 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ffrepro.algorithm import Metrics, Setting
-from ffrepro.augment import jittered
+from ffrepro.cuda_graphs import total
 from ffrepro.dataset import Split
+from ffrepro.dataset.augment import jittered
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent, errors_by_layer
-from ffrepro.graphs import total
-from ffrepro.layers import Pass, forward, hidden_layers, in_thresholds
-from ffrepro.negatives import embed_label, sample_wrong_label, uniform_wrong_label
+from ffrepro.forward_forward.layers import Pass, forward, hidden_layers, in_thresholds
+from ffrepro.forward_forward.negatives import embed_label, sample_wrong_label, uniform_wrong_label
+from ffrepro.forward_forward.softmax import Softmax
 from ffrepro.pictures import fields
+from ffrepro.runs.state import Stateful, restore, state_of
 from ffrepro.schedule import batches
-from ffrepro.softmax import Softmax
-from ffrepro.state import Stateful, restore, state_of
 
 
 class FFSupervised:

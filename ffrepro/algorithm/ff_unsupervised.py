@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ffrepro.algorithm import Metrics, Setting
+from ffrepro.cuda_graphs import total
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, chunks, error_percent
-from ffrepro.graphs import total
-from ffrepro.layers import Pass, forward, hidden_layers, in_thresholds
-from ffrepro.negatives import hybrid_images
+from ffrepro.forward_forward.layers import Pass, forward, hidden_layers, in_thresholds
+from ffrepro.forward_forward.negatives import hybrid_images
+from ffrepro.forward_forward.softmax import Softmaxes
 from ffrepro.pictures import fields
+from ffrepro.runs.state import Stateful, restore, state_of
 from ffrepro.schedule import HoldThenLinear, batches
-from ffrepro.softmax import Softmaxes
-from ffrepro.state import Stateful, restore, state_of
 
 _PICTURED = 36  # hybrid images
 

@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from ffrepro.algorithm import Metrics, Setting
 from ffrepro.architecture.vanilla_resnet import Activated, VanillaResnet
-from ffrepro.augment import centre_crops, random_resized_crops
 from ffrepro.dataset import Split
+from ffrepro.dataset.augment import centre_crops, random_resized_crops
 from ffrepro.errors import UserError
 from ffrepro.evaluate import headline, measured, predicted
 from ffrepro.kernel_shaping.signals import global_c_map, signals

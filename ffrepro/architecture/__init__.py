@@ -5,8 +5,8 @@ from typing import ClassVar, Protocol
 
 import torch
 
-from ffrepro.connections import Connections
 from ffrepro.errors import UserError
+from ffrepro.forward_forward.connections import Connections
 
 
 class Architecture(Protocol):

@@ -11,10 +11,10 @@ from typing import ClassVar
 import torch
 
 from ffrepro.architecture import check_gain
-from ffrepro.connections import Connections
 from ffrepro.errors import UserError
-from ffrepro.local_fields import LocalFields, inside, patches
-from ffrepro.weights import Dense
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.local_fields import LocalFields, inside, patches
+from ffrepro.forward_forward.weights import Dense
 
 # Units in a tile of several locations from which on products are fast.
 _TILE_UNITS = 192

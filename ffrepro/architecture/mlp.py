@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 
 from ffrepro.architecture import check_gain
-from ffrepro.connections import Connections
 from ffrepro.errors import UserError
-from ffrepro.weights import Dense
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.weights import Dense
 
 
 class Mlp:

@@ -1,10 +1,10 @@
 """Choices of a paper tried against others: the runs of a preset's sweep, side by side."""
 
-from ffrepro.record import changed
 from ffrepro.report import text
 from ffrepro.report.grids import Grid, Line
 from ffrepro.report.groups import Group, group
 from ffrepro.report.load import Run
+from ffrepro.runs.record import changed
 from ffrepro.table import Ablation, Table
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from ffrepro.record import comparable
 from ffrepro.report.load import Run
+from ffrepro.runs.record import comparable
 
 # The budget that says most comes first; one that is not known here says least.
 _BUDGETS = ("paper", "quick", "smoke")

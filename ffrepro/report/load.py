@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ffrepro import record
 from ffrepro.errors import UserError
-from ffrepro.record import Record
+from ffrepro.runs import record
+from ffrepro.runs.record import Record
 
 # The parts of a record that the report looks into, and what each has to hold there.
 _PARTS = {

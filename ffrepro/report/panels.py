@@ -5,12 +5,12 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import OmegaConf
 
-from ffrepro.record import Record, identity
 from ffrepro.report import draw, text
 from ffrepro.report.compare import RowResult, TableResult
 from ffrepro.report.figures import Picture, svg
 from ffrepro.report.groups import Group, headline_metric, reason_left_out
 from ffrepro.report.load import Run
+from ffrepro.runs.record import Record, identity
 from ffrepro.table import Panel
 
 _HELD_OUT = ("validation_error", "validation_error_softmax")

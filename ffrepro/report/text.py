@@ -7,7 +7,7 @@ from ffrepro.dataset import TRAIN_EVALUATED
 from ffrepro.report.compare import RowResult
 from ffrepro.report.groups import Group, Summary
 from ffrepro.report.load import Run
-from ffrepro.tracking import duration
+from ffrepro.runs.tracking import duration
 
 NONE = "–"
 TRAIN_NOTE = f"measured on the first {TRAIN_EVALUATED:,} training images (all where there are fewer)"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ffrepro.record import changed, comparable
 from ffrepro.report.compare import TableResult
 from ffrepro.report.groups import Group
 from ffrepro.report.text import without_paths
+from ffrepro.runs.record import changed, comparable
 
 # Of a budget of one's own, what decides nothing.
 _OF_ITS_NAME = ("budget.name", "budget.may_stand_in")

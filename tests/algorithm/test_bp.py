@@ -18,12 +18,12 @@ from ffrepro.architecture import Architecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Split
-from ffrepro.goodness import SumOfSquares
-from ffrepro.local_fields import LocalFields
+from ffrepro.forward_forward.goodness import SumOfSquares
+from ffrepro.forward_forward.local_fields import LocalFields
 from ffrepro.optimizer.scheduled import LearningRates
 from ffrepro.schedule import HoldThenLinear
 from tests.conftest import make_dataset
-from tests.test_weights import as_dense, mask_of
+from tests.forward_forward.test_weights import as_dense, mask_of
 
 DENSE = Mlp((30, 20), 2.0)
 # On colour images; in one tile, in tiles of 4 × 4, and by single locations.

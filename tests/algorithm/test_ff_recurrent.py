@@ -15,14 +15,20 @@ from ffrepro.algorithm.ff_recurrent import FFRecurrent
 from ffrepro.architecture import Architecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
-from ffrepro.connections import Connections
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
-from ffrepro.goodness import Goodness, MeanOfSquares, MinusSumOfActivities, MinusSumOfSquares, SumOfSquares
-from ffrepro.layers import normalize
-from ffrepro.local_fields import LocalFields
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.goodness import (
+    Goodness,
+    MeanOfSquares,
+    MinusSumOfActivities,
+    MinusSumOfSquares,
+    SumOfSquares,
+)
+from ffrepro.forward_forward.layers import normalize
+from ffrepro.forward_forward.local_fields import LocalFields
 from ffrepro.schedule import HoldThenLinear
-from tests.test_weights import as_dense, mask_of
+from tests.forward_forward.test_weights import as_dense, mask_of
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,
@@ -307,8 +313,8 @@ def test_the_closed_form_is_half_of_what_autograd_finds(
 def test_image_and_labels_are_multiplied_once_for_all_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[list[int]] = []
     monkeypatch.setattr(Connections, "learn", lambda _, given, asked, *more, **rest: rows.append(list(map(len, given))))
-    monkeypatch.setattr("ffrepro.layers._ROWS_STEP", 1)
-    monkeypatch.setattr("ffrepro.layers.significant", lambda factors: None)
+    monkeypatch.setattr("ffrepro.forward_forward.layers._ROWS_STEP", 1)
+    monkeypatch.setattr("ffrepro.forward_forward.layers.significant", lambda factors: None)
     algorithm = make()
     algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
     # Twenty images and one row for peer normalization; of states both phases at each iteration; of labels both kinds.

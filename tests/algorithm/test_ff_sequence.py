@@ -20,8 +20,8 @@ from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.dataset.grammar import made_up_text
 from ffrepro.errors import UserError
-from ffrepro.goodness import SumOfSquares
-from ffrepro.layers import HiddenLayer, Pass, forward
+from ffrepro.forward_forward.goodness import SumOfSquares
+from ffrepro.forward_forward.layers import HiddenLayer, Pass, forward
 from ffrepro.schedule import HoldThenLinear
 from tests.algorithm import test_ff_recurrent, test_ff_supervised, test_ff_unsupervised
 from tests.algorithm.test_ngram import LETTERS, split_of

@@ -13,7 +13,7 @@ from ffrepro.algorithm.ff_supervised import FFSupervised
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
-from ffrepro.goodness import (
+from ffrepro.forward_forward.goodness import (
     Goodness,
     MeanOfSquares,
     MinusSumOfActivities,
@@ -21,8 +21,8 @@ from ffrepro.goodness import (
     SumOfActivities,
     SumOfSquares,
 )
-from ffrepro.layers import forward
-from ffrepro.negatives import embed_label
+from ffrepro.forward_forward.layers import forward
+from ffrepro.forward_forward.negatives import embed_label
 from ffrepro.schedule import HoldThenLinear
 
 HYPERPARAMETERS: dict[str, Any] = {

@@ -15,13 +15,13 @@ from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
-from ffrepro.goodness import SumOfSquares
-from ffrepro.layers import HiddenLayer
-from ffrepro.local_fields import LocalFields
-from ffrepro.negatives import hybrid_images
+from ffrepro.forward_forward.goodness import SumOfSquares
+from ffrepro.forward_forward.layers import HiddenLayer
+from ffrepro.forward_forward.local_fields import LocalFields
+from ffrepro.forward_forward.negatives import hybrid_images
 from ffrepro.schedule import HoldThenLinear
 from tests.conftest import tensors
-from tests.test_weights import as_dense, mask_of
+from tests.forward_forward.test_weights import as_dense, mask_of
 
 HYPERPARAMETERS: dict[str, Any] = {
     "batch_size": 20,

@@ -14,7 +14,7 @@ from ffrepro.algorithm.ngram import NGram
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import UserError
-from ffrepro.goodness import SumOfSquares
+from ffrepro.forward_forward.goodness import SumOfSquares
 from ffrepro.schedule import HoldThenLinear
 from tests.conftest import make_dataset
 

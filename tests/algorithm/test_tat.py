@@ -14,10 +14,10 @@ from ffrepro.algorithm import Setting
 from ffrepro.algorithm.tat import DeepNet
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.architecture.vanilla_resnet import Activated, VanillaResnet
-from ffrepro.augment import centre_crops
 from ffrepro.dataset import Dataset, Split
+from ffrepro.dataset.augment import centre_crops
 from ffrepro.errors import UserError
-from ffrepro.goodness import SumOfSquares
+from ffrepro.forward_forward.goodness import SumOfSquares
 from ffrepro.kernel_shaping.activations import Relu, TailoredRelu
 from ffrepro.optimizer.kfac import KFAC
 from ffrepro.schedule import HoldThenLinear, WarmUpThenCosine

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
-from ffrepro.connections import Connections
 from ffrepro.errors import UserError
-from ffrepro.local_fields import LocalFields
-from ffrepro.weights import Dense
+from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.local_fields import LocalFields
+from ffrepro.forward_forward.weights import Dense
 
 PAPER = [(4, 6, 10, 128), (3, 1, 2, 220), (2, 1, 2, 512)]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ffrepro.architecture.mlp import Mlp
-from ffrepro.connections import Connections
 from ffrepro.errors import UserError
+from ffrepro.forward_forward.connections import Connections
 
 
 def build(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ffrepro.record import SCHEMA, Record, Status, write_pictures
+from ffrepro.runs.record import SCHEMA, Record, Status, write_pictures
 from ffrepro.table import Ablation, Row, Table
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

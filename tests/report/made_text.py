@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ffrepro.record import Record, write_pictures
+from ffrepro.runs.record import Record, write_pictures
 from ffrepro.table import Ablation, Claim, Row, Table
 from tests.report.made import made_record, write
 

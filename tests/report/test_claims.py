@@ -7,13 +7,13 @@ from typing import Literal
 import pytest
 from scipy.stats import ttest_ind
 
-from ffrepro.record import Record
 from ffrepro.report import text
 from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points, margin_of_difference, settled
 from ffrepro.report.compare import compare
 from ffrepro.report.grids import Grid
 from ffrepro.report.groups import Summary
 from ffrepro.report.load import Run
+from ffrepro.runs.record import Record
 from ffrepro.table import Claim, Row
 from tests.report.made import made_record, made_table
 from tests.report.made_text import made_text_record, made_text_table

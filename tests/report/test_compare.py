@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ffrepro.record import Record
 from ffrepro.report import text
 from ffrepro.report.compare import RowResult, compare, judged
 from ffrepro.report.figures import of_table
 from ffrepro.report.groups import Summary, by_epoch, group, summarize
 from ffrepro.report.load import Run
+from ffrepro.runs.record import Record
 from ffrepro.table import Row
 from tests.report.made import made_record, made_table
 
@@ -144,7 +144,7 @@ def test_seeds_not_asked_for_are_named() -> None:
 
 
 def test_different_precisions_and_configurations_are_told() -> None:
-    goodness = {"goodness": {"_target_": "ffrepro.goodness.MeanOfSquares"}}
+    goodness = {"goodness": {"_target_": "ffrepro.forward_forward.goodness.MeanOfSquares"}}
     config = made_record("same").config
     other = row_of([*runs(1.36), run(made_record("same", 1, 1.36, config=config | goodness))])
     assert text.notes(other) == ["The runs differ in more than their seed: their configurations are not the same."]

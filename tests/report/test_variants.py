@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from ffrepro.record import Record
 from ffrepro.report.compare import TableResult, compare
 from ffrepro.report.groups import group
 from ffrepro.report.variants import Variant, variant
+from ffrepro.runs.record import Record
 from tests.report.made import made_record, made_table
 from tests.report.test_compare import run, runs
 

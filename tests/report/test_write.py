@@ -11,8 +11,8 @@ import pytest
 
 from ffrepro.errors import UserError
 from ffrepro.paths import ROOT
-from ffrepro.record import write_pictures
 from ffrepro.report import write_report
+from ffrepro.runs.record import write_pictures
 from ffrepro.table import Claim, Sweep
 from tests.report.made import made_record, made_table, write, write_made_records
 from tests.report.made_text import made_text_table, write_made_text_records

@@ -1,0 +1,1 @@
+"""Commands that start runs, and what the command lines share."""

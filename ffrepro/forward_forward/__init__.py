@@ -1,0 +1,1 @@
+"""The pieces that Forward-Forward algorithms share."""

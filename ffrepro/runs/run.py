@@ -1,0 +1,243 @@
+"""One run: build, train, evaluate, record. With job.py the only reader of the whole config."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from ffrepro.algorithm import Algorithm, Metrics, Setting
+from ffrepro.config import build
+from ffrepro.dataset import Dataset
+from ffrepro.device import PRECISIONS, copies_factors
+from ffrepro.errors import UserError, is_want_of_memory
+from ffrepro.pictures import field_grid, packed
+from ffrepro.runs import checkpoint, record
+from ffrepro.runs.job import Job, Progress, console, prepare
+from ffrepro.runs.record import Record
+from ffrepro.runs.tracking import Terminal, Tracker, duration
+
+CHECKPOINT_EVERY_S = 120.0
+_PICTURED = 1000  # test images
+
+
+def run(config: DictConfig) -> Record:
+    """Do what `config` says, unless its record is there; go on where it was cut.
+
+    Raises:
+        UserError: as everything below does.
+        KeyboardInterrupt: after the last whole epoch has been kept.
+    """
+    job = prepare(config)
+    with checkpoint.locked(job.checkpoint.with_suffix(".lock")) as held:
+        if not held:
+            console.print(
+                f"{job.title}: {job.checkpoint.parent} is on a file system without locks. Do not start this run twice."
+            )
+        known = _known(job)
+        if known is not None:
+            console.print(f"{job.title}: recorded already in {job.path} (rerun=true runs it again).")
+            return known
+        outcome = _execute(job)
+    _say(job, outcome)
+    return outcome
+
+
+def _known(job: Job) -> Record | None:
+    """The finished record of this very run."""
+    if job.config.rerun or not job.path.exists():
+        return None
+    known = record.load(job.path)
+    other_data = known.data["sha256"] != job.dataset.sha256
+    if other_data and known.status != "failed" and not known.data["stand_in"]:
+        raise UserError(
+            f"{job.path} is of other data than {job.dataset.name} as found here: give another results_dir=…, or "
+            "replace it with rerun=true."
+        )
+    # Computed anew: what it keeps may be from before an option that it does not use was there.
+    same = record.identity(known.config, known.choices, known.data["sha256"]) == job.fingerprint
+    return known if same and known.status != "failed" else None
+
+
+def _execute(job: Job) -> Record:
+    algorithm: Algorithm = build(job.config.algorithm)
+    tracker: Tracker = build(job.config.tracking)
+    with _memory_errors_explained(job):
+        algorithm.begin(_setting(job))
+        progress = _resumed(job, algorithm)
+        tracker.begin(job.table, job.row, job.config.seed, job.values, job.results)
+        try:
+            for epoch, earlier in enumerate(progress.history, start=1):  # what it is told of is a run of its own
+                tracker.epoch(epoch, earlier)
+            progress = _train(job, algorithm, tracker, progress)
+            if progress.diverged is None:
+                metrics = _final_metrics(algorithm, job.dataset)
+                fields = _keep_pictures(job, algorithm)
+                outcome = job.record("ok", progress, metrics)
+                outcome.write(job.path)  # last: where a record is, nothing is done again
+            else:
+                metrics, fields = {}, None
+                outcome = job.record("diverged", progress, metrics, progress.diverged)
+                outcome.write(job.path)
+        except BaseException:
+            tracker.fail()
+            raise
+    job.checkpoint.unlink(missing_ok=True)
+    tracker.end(metrics, fields)
+    return outcome
+
+
+def _setting(job: Job) -> Setting:
+    return Setting(
+        dataset=job.dataset,
+        architecture=build(job.config.architecture),
+        goodness=build(job.config.goodness),
+        schedule=build(job.config.schedule, epochs=job.epochs),
+        seed=job.config.seed,
+        device=job.device,
+        products=PRECISIONS[job.precision],
+    )
+
+
+def _resumed(job: Job, algorithm: Algorithm) -> Progress:
+    saved = checkpoint.load(job.checkpoint, _kept_as(job))
+    if saved is None:
+        if job.checkpoint.exists():
+            aside = checkpoint.set_aside(job.checkpoint)
+            console.print(
+                f"{job.title}: {job.checkpoint} is of other options, device, precision or code: not gone on from, and "
+                f"kept as {aside.name}."
+            )
+        return Progress(git=[job.git])
+    try:
+        algorithm.load_state_dict(saved["algorithm"])
+        progress = Progress(**saved["progress"])
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        if is_want_of_memory(error):
+            raise
+        raise UserError(
+            f"checkpoint {job.checkpoint} is of other code, and does not fit this ({type(error).__name__}: "
+            f"{_first_line(error)}). Go back to that code, or remove the checkpoint to start the run anew."
+        ) from error
+    console.print(f"{job.title}: going on after epoch {progress.epoch}, from {job.checkpoint}.")
+    before = progress.git or [{"commit": None, "dirty": None}]  # of a time when checkpoints did not say
+    if job.git in before:
+        return progress
+    console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
+    return replace(progress, git=[*before, job.git])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress) -> Progress:
+    """Train to the last epoch; a metric that is not finite ends it."""
+    # A copy, since an interrupt may come in the middle of an epoch and the run is to go on from its beginning.
+    state = copy.deepcopy(algorithm.state_dict())
+    last_kept = time.monotonic()
+    try:
+        with Terminal(job.title, job.epochs, progress.epoch) as terminal:
+            while progress.epoch < job.epochs:
+                began = time.monotonic()
+                metrics = _plain(algorithm.train_epoch(progress.epoch + 1))
+                if job.dataset.validation is not None:
+                    validation = _plain(algorithm.monitor(job.dataset.validation))
+                    metrics |= {f"validation_{key}": value for key, value in validation.items()}
+                next_state = copy.deepcopy(algorithm.state_dict())
+                next_progress = replace(
+                    progress,
+                    epoch=progress.epoch + 1,
+                    history=[*progress.history, metrics],
+                    train_s=progress.train_s + time.monotonic() - began,
+                )
+                # No call stands between these two, so that no interrupt can part a state from its epoch.
+                state, progress = next_state, next_progress
+                terminal.epoch(progress.epoch, metrics)
+                tracker.epoch(progress.epoch, metrics)
+                if not all(math.isfinite(value) for value in metrics.values()):
+                    return replace(progress, diverged=f"a metric is not finite after epoch {progress.epoch}")
+                # The last epoch's too: the final evaluation takes a while.
+                if time.monotonic() - last_kept > CHECKPOINT_EVERY_S or progress.epoch == job.epochs:
+                    _keep(job, state, progress)
+                    last_kept = time.monotonic()
+    except KeyboardInterrupt:
+        if progress.epoch:
+            _keep(job, state, progress)
+            console.print(
+                f"{job.title}: stopped; kept as it was after epoch {progress.epoch}. "
+                "The same command goes on from there."
+            )
+        raise
+    return progress
+
+
+def _keep(job: Job, state: dict[str, Any], progress: Progress) -> None:
+    so_far = {**vars(progress), "wall_s": progress.wall_s + time.monotonic() - job.started}
+    checkpoint.save(job.checkpoint, _kept_as(job), {"algorithm": state, "progress": so_far})
+
+
+def _kept_as(job: Job) -> str:
+    """What a checkpoint can be gone on from: random numbers and rounding differ between devices and precisions."""
+    gradients = "rounded" if copies_factors(PRECISIONS[job.precision], job.device) else "fp32"
+    return f"{job.fingerprint}-{job.device.type}-{job.precision}-{gradients}-{checkpoint.FORMAT}"
+
+
+def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
+    """The test set's only evaluation, with the same figures on training (and validation) data."""
+    metrics: Metrics = {}
+    splits = {"test": dataset.test, "train": dataset.train_evaluated, "validation": dataset.validation}
+    for name, split in splits.items():
+        if split is not None:
+            metrics |= {f"{name}_{key}": value for key, value in _plain(algorithm.evaluate(split)).items()}
+    return metrics
+
+
+def _plain(metrics: Metrics) -> Metrics:
+    """Python's own numbers, which JSON and checkpoints can hold, whatever an algorithm counted with."""
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
+    """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields, if there are any."""
+    arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)))
+    kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
+    seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
+    if all(seed >= job.config.seed for seed in seeds):
+        record.write_pictures(job.path.with_suffix(".npz"), arrays)
+        for seed, path in seeds.items():
+            if seed != job.config.seed:
+                path.unlink(missing_ok=True)
+    return field_grid(arrays["first_layer_fields"]) if "first_layer_fields" in arrays else None
+
+
+@contextmanager
+def _memory_errors_explained(job: Job) -> Iterator[None]:
+    """Out of memory: a `failed` record, and an error that says what to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_want_of_memory(error):
+            raise
+        if not job.path.exists() or record.load(job.path).status != "ok":
+            job.record("failed", Progress(), {}, "out of memory").write(job.path)
+        raise UserError(
+            f"out of memory on {job.device} in {job.title}: lower algorithm.batch_size or the units in architecture"
+            + (", or use device=cpu." if job.device.type == "cuda" else ".")
+        ) from error
+
+
+def _say(job: Job, outcome: Record) -> None:
+    if outcome.status == "diverged":
+        console.print(f"{job.title} diverged: {outcome.error}. Recorded in {job.path}")
+        return
+    reduced = "" if outcome.budget == "paper" else f" ({outcome.budget} budget: no reproduction)"
+    stand_in = " on STAND-IN data" if outcome.data["stand_in"] else ""
+    name = next(name for name in ("test_error", "test_perplexity", "test_loss") if name in outcome.metrics)
+    figure = f"{name.replace('_', ' ')} {outcome.metrics[name]:.2f}{' %' if name == 'test_error' else ''}"
+    console.print(f"{job.title}: {figure}{reduced}{stand_in} in {duration(outcome.wall_s)}. Recorded in {job.path}")

@@ -1,0 +1,385 @@
+"""Shifted images and crops against loops over pixels; where `ff_supervised` shifts, and where not."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import kstest
+from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
+from torchvision.transforms.functional import center_crop
+
+from ffrepro.dataset.augment import centre_crops, jittered, random_resized_crops
+from ffrepro.errors import UserError
+from ffrepro.forward_forward.layers import forward
+from tests.algorithm.test_ff_supervised import make
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
+    """`image` (height, width) moved; 0 comes in."""
+    height, width = image.shape
+    moved = np.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            if 0 <= y - down < height and 0 <= x - right < width:
+                moved[y, x] = image[y - down, x - right]
+    return moved
+
+
+def test_all_25_shifts_are_alike() -> None:
+    n = 50_000
+    image = torch.zeros(7, 9)
+    image[3, 4] = 1.0
+    moved = jittered(image.view(1, 63).expand(n, 63), (7, 9), 2, generator()).view(n, 7, 9)
+    assert torch.equal(moved.sum((1, 2)), torch.ones(n))
+    counts = moved.sum(0)
+    assert counts.count_nonzero() == 25
+    around = counts[1:6, 2:7]
+    assert around.min() > 0
+    assert ((around - n / 25).square() / (n / 25)).sum() < 51.2  # the 99.9 % point of 24 degrees of freedom
+    # Each image has a shift of its own: those of neighbours in the batch are as different as any two.
+    places = moved.view(n, 63).argmax(1)
+    assert (places[1:] == places[:-1]).float().mean().item() == pytest.approx(1 / 25, abs=0.005)
+
+
+@pytest.mark.parametrize(("shape", "reach"), [((7, 11), 2), ((11, 7), 2), ((6, 9), 1), ((12, 8), 3)])
+def test_a_shift_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, int], reach: int) -> None:
+    height, width = shape
+    images = 1.0 + torch.arange(100 * height * width, dtype=torch.float64).view(
+        100, -1
+    )  # a pixel says where it is from
+    before = images.clone()
+    moved = jittered(images, shape, reach, generator())
+    assert moved.shape == images.shape
+    assert moved.dtype == images.dtype
+    assert torch.equal(images, before)
+    middle, seen = (height // 2, width // 2), set()
+    for image, result in zip(images.view(-1, *shape).numpy(), moved.view(-1, *shape).numpy(), strict=True):
+        ((from_y,), (from_x,)) = np.nonzero(image == result[middle])
+        down, right = middle[0] - from_y, middle[1] - from_x
+        assert max(abs(down), abs(right)) <= reach
+        assert np.array_equal(result, shifted(image, down, right))
+        seen.add((int(down), int(right)))
+    assert len(seen) > 0.7 * (2 * reach + 1) ** 2
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 6])
+def test_shifts_of_grey_images_are_drawn_as_before_there_was_colour(reach: int) -> None:
+    images = torch.rand(20, 35, generator=generator(3))
+    down, right = (
+        shift.flatten() - reach for shift in torch.randint(0, 2 * reach + 1, (2, 20, 1), generator=generator(4))
+    )
+    moved = jittered(images, (5, 7), reach, generator(4)).view(20, 5, 7).numpy()
+    for image, result, y, x in zip(images.view(20, 5, 7).numpy(), moved, down.tolist(), right.tolist(), strict=True):
+        assert np.array_equal(result, shifted(image, -y, -x))
+
+
+@pytest.mark.parametrize("reach", [0, 2, 4])
+def test_a_shift_is_the_same_in_all_channels(reach: int) -> None:
+    images = 1.0 + torch.arange(50 * 5 * 7 * 3, dtype=torch.float64).view(50, 105)
+    before = images.clone()
+    moved = jittered(images, (5, 7, 3), reach, generator(4))
+    assert moved.shape == images.shape
+    assert torch.equal(images, before)
+    channels = images.view(50, 35, 3)
+    for channel, seen in enumerate(moved.view(50, 35, 3).unbind(2)):
+        assert torch.equal(seen, jittered(channels[..., channel].contiguous(), (5, 7), reach, generator(4)))
+    assert torch.equal(moved, images) == (reach == 0)
+
+
+def test_zeros_come_in_and_nothing_comes_round() -> None:
+    moved = jittered(torch.ones(300, 20), (4, 5), 1, generator()).view(300, 4, 5)
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    kept = moved.sum((1, 2))
+    assert set(kept.tolist()) == {20.0, 16.0, 15.0, 12.0}  # still, sideways, up or down, both
+    for result, bright in zip(moved, kept.tolist(), strict=True):
+        if bright == 12.0:  # the dark row and the dark column are at edges
+            assert result[0].any() != result[-1].any()
+            assert result[:, 0].any() != result[:, -1].any()
+
+
+def test_without_reach_images_stay() -> None:
+    images = torch.rand(6, 20, generator=generator())
+    assert torch.equal(jittered(images, (4, 5), 0, generator()), images)
+
+
+def test_a_generator_repeats_its_shifts() -> None:
+    images = torch.rand(30, 20, generator=generator())
+    drawn = generator(7)
+    first = jittered(images, (4, 5), 2, drawn)
+    assert torch.equal(first, jittered(images, (4, 5), 2, generator(7)))
+    assert not torch.equal(first, jittered(images, (4, 5), 2, drawn))  # anew each time
+
+
+# Crops ---------------------------------------------------------------------------------------------
+
+
+def boxes(
+    n: int, height: int, width: int, drawn: torch.Generator, smallest: float = 0.08
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Left, top, width, height and whether it is mirrored of `n` crops: seen from outside.
+
+    An image whose pixels say where they are is cropped to 4 × 4: those in the middle tell where the crop is.
+    """
+    y, x = torch.meshgrid(torch.arange(height).double() + 0.5, torch.arange(width).double() + 0.5, indexing="ij")
+    image = torch.stack([x, y, x], 2).view(1, -1).expand(n, -1)
+    crops = random_resized_crops(image, (height, width, 3), 4, smallest, drawn).view(n, 4, 4, 3)
+    step, middle = crops[:, 1, 2, 0] - crops[:, 1, 1, 0], crops[:, 1, 1:3, 0].mean(1)
+    step_down, middle_down = crops[:, 2, 1, 1] - crops[:, 1, 1, 1], crops[:, 1:3, 1, 1].mean(1)
+    crop_width, crop_height = 4 * step.abs(), 4 * step_down
+    return middle - crop_width / 2, middle_down - crop_height / 2, crop_width, crop_height, step < 0
+
+
+def interpolated(image: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The colours of `image` (height, width, channels) at a point between its pixels' centres, which are at halves."""
+    height, width, _ = image.shape
+    x, y = min(max(x - 0.5, 0.0), width - 1.0), min(max(y - 0.5, 0.0), height - 1.0)
+    left, top = min(int(x), width - 2), min(int(y), height - 2)
+    right_share, low_share = x - left, y - top
+    upper = (1 - right_share) * image[top, left] + right_share * image[top, left + 1]
+    lower = (1 - right_share) * image[top + 1, left] + right_share * image[top + 1, left + 1]
+    return (1 - low_share) * upper + low_share * lower
+
+
+@pytest.fixture
+def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Draw the same for all images: shares between 0 and 1."""
+
+    def fixed(area: float, across: float, down: float, mirrored: float) -> None:
+        # Half: a crop as wide as high.
+        shares = torch.tensor([area, 0.5, across, down, mirrored])
+        monkeypatch.setattr(torch, "rand", lambda n, b, _, dtype, **__: shares.to(dtype).view(n, 1, 1).expand(n, b, 1))
+
+    return fixed
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (12, 17, 3), (19, 13, 3), (15, 16)])
+@pytest.mark.parametrize("size", [5, 12, 30])
+def test_a_crop_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, ...], size: int) -> None:
+    height, width, n = *shape[:2], 12
+    images = torch.rand(n, math.prod(shape), generator=generator(1), dtype=torch.float64)
+    before = images.clone()
+    crops = random_resized_crops(images, shape, size, 0.08, generator(2))
+    assert torch.equal(images, before)
+    assert crops.dtype == images.dtype
+    crops_at = torch.stack(boxes(n, height, width, generator(2)), 1).tolist()
+    for image, crop, box in zip(images.numpy(), crops.numpy(), crops_at, strict=True):
+        left, top, crop_width, crop_height, mirrored = box
+        pixels, expected = image.reshape(height, width, -1), []
+        for row in range(size):
+            for column in range(size):
+                place = size - 1 - column if mirrored else column
+                x, y = left + (place + 0.5) * crop_width / size, top + (row + 0.5) * crop_height / size
+                expected.append(interpolated(pixels, x, y))
+        np.testing.assert_allclose(crop, np.concatenate(expected), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("smallest", "share_cut", "mean_area"), [(0.08, 1 / 7, 0.54), (0.35, 0.2, 0.675)])
+def test_areas_aspects_places_and_sides_are_drawn_as_they_should_be(
+    smallest: float, share_cut: float, mean_area: float
+) -> None:
+    n = 20_000
+    left, top, width, height, mirrored = boxes(n, 16, 16, generator(), smallest)
+    area, aspect = width * height / 256, width / height
+    assert area.min() > smallest - 1e-9
+    assert area.max() < 1 + 1e-9
+    assert aspect.min() > 3 / 4 - 1e-9
+    assert aspect.max() < 4 / 3 + 1e-9
+    assert min(left.min(), top.min()) > -1e-9
+    assert max((left + width).max(), (top + height).max()) < 16 + 1e-9
+    # Nothing is cut of a crop with less than three quarters of the area.
+    whole = area < 0.75
+    uniforms = [
+        (area[whole] - smallest) / (0.75 - smallest),
+        (aspect[whole].log() / math.log(4 / 3) + 1) / 2,
+        left[whole] / (16 - width[whole]),
+        top[whole] / (16 - height[whole]),
+    ]
+    for uniform in uniforms:
+        assert kstest(uniform.numpy(), "uniform").pvalue > 0.001
+    together = torch.corrcoef(torch.stack([*uniforms, mirrored[whole].double()]))
+    assert (together - torch.eye(5)).abs().max() < 0.03
+    assert mirrored.double().mean().item() == pytest.approx(1 / 2, abs=0.015)
+    # Of 0.08 the docstring's figures.
+    cut = torch.maximum(width, height) > 16 - 1e-9
+    assert cut.double().mean().item() == pytest.approx(share_cut, abs=0.01)
+    assert area.mean().item() == pytest.approx(mean_area, abs=0.01)
+
+
+def test_a_crop_that_is_too_long_is_cut_at_that_side_alone() -> None:
+    left, top, width, height, _ = boxes(5000, 10, 30, generator())
+    high = height > 10 - 1e-9
+    assert 0.3 < high.double().mean() < 0.9
+    assert top[high].abs().max() < 1e-9
+    assert width.max() > 4 / 3 * 10  # no aspect was kept
+    assert (left + width).max() < 30 + 1e-9
+
+
+@pytest.mark.parametrize("size", [6, 16, 40])
+def test_the_whole_image_is_what_interpolate_makes_of_it(size: int, draw: Callable[..., None]) -> None:
+    images = torch.rand(4, 16 * 16 * 3, generator=generator(), dtype=torch.float64)
+    expected = interpolate(
+        images.view(4, 16, 16, 3).permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False
+    ).permute(0, 2, 3, 1)
+    draw(area=1, across=0.3, down=0.8, mirrored=0.9)
+    crops = random_resized_crops(images, (16, 16, 3), size, 0.08, generator()).view(4, size, size, 3)
+    torch.testing.assert_close(crops, expected, rtol=0, atol=1e-12)
+    draw(area=1, across=0.3, down=0.8, mirrored=0.1)
+    crops = random_resized_crops(images, (16, 16, 3), size, 0.08, generator()).view(4, size, size, 3)
+    torch.testing.assert_close(crops, expected.flip(2), rtol=0, atol=1e-12)
+
+
+def test_a_crop_of_the_asked_size_is_these_pixels(draw: Callable[..., None]) -> None:
+    images = torch.rand(4, 16, 16, 3, generator=generator())
+    draw(area=(1 / 4 - 0.08) / 0.92, across=1, down=0.25, mirrored=0.9)
+    crops = random_resized_crops(images.view(4, -1), (16, 16, 3), 8, 0.08, generator())
+    torch.testing.assert_close(crops.view(4, 8, 8, 3), images[:, 2:10, 8:], rtol=0, atol=1e-5)
+
+
+def test_equal_pixels_stay_and_colours_are_not_mixed() -> None:
+    colours = torch.rand(50, 3, generator=generator())
+    crops = random_resized_crops(colours.repeat(1, 14 * 20), (14, 20, 3), 9, 0.08, generator(1))
+    torch.testing.assert_close(crops, colours.repeat(1, 81), rtol=0, atol=1e-6)
+    images = torch.rand(50, 14 * 20, 3, generator=generator())
+    crops = random_resized_crops(images.view(50, -1), (14, 20, 3), 9, 0.08, generator(1)).view(50, 81, 3)
+    for colour in range(3):
+        grey = random_resized_crops(images[..., colour].contiguous(), (14, 20), 9, 0.08, generator(1))
+        torch.testing.assert_close(crops[..., colour], grey, rtol=0, atol=1e-6)
+
+
+def test_a_generator_repeats_its_crops_and_each_image_has_its_own() -> None:
+    images = torch.rand(1, 10 * 10 * 3, generator=generator()).repeat(40, 1)
+    everywhere, drawn = torch.get_rng_state(), generator(7)
+    first = random_resized_crops(images, (10, 10, 3), 8, 0.08, drawn)
+    assert torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, 0.08, generator(7)))
+    assert not torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, 0.08, drawn))  # anew each time
+    assert torch.pdist(first).min() > 0.1
+    assert torch.equal(torch.get_rng_state(), everywhere)
+
+
+def test_autocast_does_not_round_crops() -> None:
+    images = torch.rand(10, 80 * 80 * 3, generator=generator())
+    expected = random_resized_crops(images, (80, 80, 3), 64, 0.08, generator(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        crops = random_resized_crops(images, (80, 80, 3), 64, 0.08, generator(1))
+    assert torch.equal(crops, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "share"), [((80, 80, 3), 64, 0.8), ((9, 12, 3), 4, 0.44), ((12, 9), 8, 0.9), ((8, 8, 3), 8, 1.0)]
+)
+def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], size: int, share: float) -> None:
+    images = torch.rand(3, math.prod(shape), generator=generator())
+    crops = centre_crops(images, shape, size, share)
+    pixels = images.view(3, *shape[:2], -1).permute(0, 3, 1, 2)
+    assert torch.equal(crops, center_crop(pixels, [size, size]).permute(0, 2, 3, 1).reshape(3, -1))
+
+
+@pytest.mark.parametrize(("size", "share"), [(64, 0.875), (16, 0.875), (24, 0.1), (10, 0.01)])
+def test_the_middle_is_resized_as_pillow_does(size: int, share: float) -> None:
+    images = torch.randint(0, 256, (2, 80 * 70), generator=generator()).float()
+    crops = centre_crops(images, (80, 70), size, share).view(2, size, size)
+    side = max(round(share * 70), 1)
+    left, top = (70 - side) // 2, (80 - side) // 2
+    for image, crop in zip(images.view(2, 80, 70).numpy(), crops.numpy(), strict=True):
+        box = (left, top, left + side, top + side)
+        expected = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BILINEAR)
+        assert np.allclose(crop, np.asarray(expected), atol=1e-2)
+
+
+# In `ff_supervised` --------------------------------------------------------------------------------
+
+
+def test_the_label_is_written_after_the_shift_and_all_passes_see_one_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[Tensor] = []
+
+    def spy(layers: Any, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        passes.append(images.clone())
+        return forward(layers, images)
+
+    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.forward", spy)
+    algorithm = make(jitter=2)
+    stored = algorithm.train.inputs.clone()
+    shifts = set()
+    for start in range(0, 200, 20):
+        passes.clear()
+        part = slice(start, start + 20)
+        images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
+        algorithm.minibatch(images, targets, gain=1.0)
+        both, negative = passes
+        positive, neutral = both[:20], both[20:]
+        assert torch.equal(positive[:, :10], one_hot(targets, 10).double())
+        assert torch.equal(neutral[:, :10], torch.full((20, 10), 1 / 10, dtype=torch.float64))
+        assert torch.equal(negative[:, :10].sort(1).values, torch.eye(10, dtype=torch.float64)[[9] * 20])
+        assert torch.equal(positive[:, 10:], neutral[:, 10:])
+        assert torch.equal(positive[:, 10:], negative[:, 10:])
+        for image, seen in zip(images.view(20, 5, 8).numpy(), positive.numpy(), strict=True):
+            (shift,) = [
+                (down, right)
+                for down in range(-2, 3)
+                for right in range(-2, 3)
+                if np.array_equal(shifted(image, down, right).ravel()[10:], seen[10:])
+            ]
+            shifts.add(shift)
+    assert len(shifts) == 25
+    assert torch.equal(algorithm.train.inputs, stored)
+
+
+def test_no_test_shifts_its_images() -> None:
+    jittering, still = make(jitter=2), make(jitter=None)
+    jittering.train_epoch(1)
+    still.load_state_dict(jittering.state_dict())
+    split = jittering.train
+    assert torch.equal(jittering.goodness_of_labels(split), still.goodness_of_labels(split))
+    assert torch.equal(jittering.neutral_logits(split), still.neutral_logits(split))
+    assert jittering.evaluate(split) == still.evaluate(split)
+    assert jittering.monitor(split) == still.monitor(split)
+    # Nor does a test take from the random numbers of the training.
+    for mine, before in zip(jittering.state_dict()["generators"], still.state_dict()["generators"], strict=True):
+        assert torch.equal(mine, before)
+
+
+def test_without_jitter_images_are_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("shifted")
+
+    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.jittered", forbidden)
+    still = make(jitter=None)
+    still.train_epoch(1)
+    with pytest.raises(AssertionError, match="shifted"):
+        make(jitter=1).train_epoch(1)
+
+
+def test_a_cut_run_with_jitter_goes_on_as_if_uncut(tmp_path: Path) -> None:
+    uncut, resumed = make(jitter=2), make(jitter=2)
+    uncut.train_epoch(1)
+    torch.save(uncut.state_dict(), tmp_path / "state.pt")
+    resumed.train_epoch(2)  # whatever it did before
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert resumed.train_epoch(2) == uncut.train_epoch(2)
+    for mine, other in zip(resumed.layers, uncut.layers, strict=True):
+        assert torch.equal(mine.connections.sources[0].weight, other.connections.sources[0].weight)
+
+
+def test_colour_is_no_side_of_an_image() -> None:
+    algorithm = make(jitter=4, image_shape=(5, 8, 3))
+    algorithm.train_epoch(1)
+    assert algorithm.pictures(algorithm.train.first(20))["first_layer_fields"].shape == (30, 5, 8, 3)
+
+
+def test_a_shift_by_no_pixel_is_refused() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.jitter is 8: expected fewer pixels"):
+        make(jitter=8)
+    with pytest.raises(UserError, match=r"algorithm\.jitter is 5: expected fewer pixels than .* has, 5\."):
+        make(jitter=5, image_shape=(5, 8, 3))
+    with pytest.raises(UserError, match=r"algorithm\.jitter is 0.*null for none"):
+        make(jitter=0)

@@ -1,0 +1,39 @@
+"""The released code's weight update, by hand and as torch's own SGD."""
+
+import torch
+
+from ffrepro.forward_forward.momentum import momentum_step
+
+
+def test_a_step_is_the_formula_in_place() -> None:
+    weight, velocity = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.25])
+    momentum_step(weight, velocity, 0.1, 0.01)
+    torch.testing.assert_close(weight, torch.tensor([1 + 0.1 * (0.5 - 0.01), -2 + 0.1 * (0.25 + 0.02)]))
+    momentum_step(weight, velocity, 0.1, 0.0)
+    torch.testing.assert_close(weight, torch.tensor([1.049 + 0.05, -1.973 + 0.025]))
+
+
+def test_many_steps_are_torchs_sgd_at_a_tenth_of_the_rate_with_decoupled_decay() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(5, generator=generator, dtype=torch.float64)
+    mine, velocity = start.clone(), torch.zeros(5, dtype=torch.float64)
+    theirs = start.clone().requires_grad_()
+    sgd = torch.optim.SGD([theirs], lr=0.001, momentum=0.9)
+    for _ in range(20):
+        gradient = torch.randn(5, generator=generator, dtype=torch.float64)
+        velocity.mul_(0.9).add_(gradient, alpha=0.1)
+        momentum_step(mine, velocity, 0.01, 0.001)
+        with torch.no_grad():
+            theirs.mul_(1 - 1e-5)
+        theirs.grad = -gradient
+        sgd.step()
+    torch.testing.assert_close(mine, theirs.detach(), rtol=0, atol=1e-12)
+
+
+def test_large_weights_take_the_same_step_and_leave_the_velocity() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, velocity = (torch.randn(1000, 37, generator=generator) for _ in range(2))
+    expected, before = weight.double() + 0.5 * (velocity.double() - 0.3 * weight.double()), velocity.clone()
+    momentum_step(weight, velocity, 0.5, 0.3)
+    torch.testing.assert_close(weight.double(), expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(velocity, before)
