@@ -1,4 +1,4 @@
-"""`python -m ffrepro`, and the command `ffrepro`: run what a config says."""
+"""`python -m ffrepro`, and the command `ffrepro`: run a config."""
 
 import errno
 import os
@@ -17,9 +17,9 @@ from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 from ffrepro.runs.run import run
 
-_mistakes: list[UserError] = []  # of a run alone
-_told: list[Exception] = []  # of several runs, as they came
-# Where Hydra cannot make a folder for a run.
+_mistakes: list[UserError] = []  # of a single run
+_failures: list[Exception] = []  # of a multirun, in order
+# Errors of Hydra when it creates the folder of a run.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -28,27 +28,27 @@ def _job(config: DictConfig) -> None:
     try:
         run(config)
     except Exception as error:
-        # Of several runs one's error is raised, for Hydra to go on with the others; at the end Hydra raises the first.
+        # In a multirun Hydra goes on with the other runs after an error, and raises the first error at the end.
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            _tell(error, HydraConfig.get().overrides.task)
-            _let_go(error)
+            _report_failure(error, HydraConfig.get().overrides.task)
+            _release_memory(error)
         elif isinstance(error, UserError):
             _mistakes.append(error)
             return
         raise
 
 
-def _tell(error: Exception, overrides: Sequence[str]) -> None:
-    """Say at once what became of one of several runs."""
+def _report_failure(error: Exception, overrides: Sequence[str]) -> None:
+    """Print the error of a run in a multirun, before the next run starts."""
     if _is_fault(error):
         traceback.print_exception(error)
-    said = explain(error, list(overrides)) if is_mistake(error) else error
-    _complain(f"{' '.join(overrides)}: {said}")
-    _told.append(error)
+    text = explain(error, list(overrides)) if is_mistake(error) else str(error)
+    _print_error(f"{' '.join(overrides)}: {text}")
+    _failures.append(error)
 
 
-def _let_go(error: BaseException) -> None:
-    """Free what a failed run held: its error, which Hydra keeps until the last run has ended, has its net and data."""
+def _release_memory(error: BaseException) -> None:
+    """Free the net and data of a failed run: Hydra keeps its error, with all frames, until the last run has ended."""
     cause: BaseException | None = error
     while cause is not None:
         traceback.clear_frames(cause.__traceback__)
@@ -56,12 +56,13 @@ def _let_go(error: BaseException) -> None:
 
 
 def _is_fault(error: Exception) -> bool:
+    """Whether `error` is a fault of the program, not a mistake of the user."""
     return not (isinstance(error, UserError) or is_mistake(error))
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 a fault of the program, 2 a mistake to mend, 130 interrupted."""
-    # Hydra is to hand its errors on: a user's mistake is one line here, a fault keeps its traceback.
+    """Exit codes: 0 done, 1 a fault of the program, 2 a mistake of the user, 130 interrupted."""
+    # Hydra must pass errors on: here a user's mistake becomes one line, and a fault keeps its traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with keyboard_interrupts(), mistakes_explained(sys.argv[1:]):
@@ -69,29 +70,28 @@ def main() -> None:
         if _mistakes:
             raise _mistakes.pop()
     except UserError as error:
-        _complain(f"{len(_told)} runs failed: see above." if len(_told) > 1 else str(error))
-        sys.exit(1 if any(map(_is_fault, _told)) else 2)
+        _print_error(f"{len(_failures)} runs failed: see above." if len(_failures) > 1 else str(error))
+        sys.exit(1 if any(map(_is_fault, _failures)) else 2)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        sys.exit(_complain(f"{error.strerror}: {error.filename}. Mend its permissions, or give another results_dir=…"))
+        _print_error(f"{error.strerror}: {error.filename}. Change its permissions, or give another results_dir=…")
+        sys.exit(2)
     except RuntimeError as error:
         if not str(error).startswith('Could not detect "srun"'):  # submitit, on a machine without Slurm
             raise
-        sys.exit(
-            _complain(
-                "sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a machine "
-                "of the cluster, or choose sweep=joblib."
-            )
+        _print_error(
+            "sweep=slurm hands its runs to Slurm, whose commands (srun, sbatch) are not here: call it on a machine "
+            "of the cluster, or choose sweep=joblib."
         )
+        sys.exit(2)
     except KeyboardInterrupt:
-        _complain("stopped. The same command goes on from what is kept")
+        _print_error("stopped. The same command goes on from what is kept")
         sys.exit(130)
 
 
-def _complain(text: str) -> int:
+def _print_error(text: str) -> None:
     print(f"ffrepro: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From configs to objects, with a user's mistakes told as such."""
+"""From configs to objects, and a user's mistakes in one line."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ffrepro.errors import UserError
 from ffrepro.paths import from_root
 
-# Of these groups a run is made; their values decide its result.
-GROUPS = ("dataset", "architecture", "algorithm", "goodness", "schedule", "budget")
+# The groups whose values decide a run's result. A goodness is part of the algorithms that use it.
+DECISIVE_GROUPS = ("dataset", "architecture", "algorithm", "schedule", "budget")
 
 # For Hydra's own folders, which stand in conf/config.yaml.
 OmegaConf.register_new_resolver("from_root", lambda path: str(from_root(path)), replace=True)
@@ -36,17 +36,17 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def build(config: DictConfig, **replaced: Any) -> Any:
-    """The object that `config._target_` names, made from the other values and `replaced` ones.
+    """The object that `config._target_` names, made from the other values; `replaced` values come first.
 
     Raises:
-        UserError: a value is not of the type that the object declares, or the object refuses it.
+        UserError: a value has another type than the object declares, or the object refuses it.
     """
-    _check_options(config)
+    check_options(config)
     try:
-        return hydra.utils.instantiate(config, **replaced)
+        return hydra.utils.instantiate(config, _convert_="all", **replaced)
     except hydra.errors.InstantiationException as error:
-        # Hydra wraps what a constructor raises: of a mistake the user is to see what the constructor said, of a fault
-        # in ours where it is.
+        # Hydra wraps the errors of constructors. A user's mistake shows the constructor's own words; a fault of ours
+        # keeps its traceback.
         cause = error.__cause__
         fault = str(config._target_).startswith("ffrepro.") and f"'{config._target_}'" in str(error)
         if isinstance(cause, UserError) or (fault and cause is not None):
@@ -54,25 +54,32 @@ def build(config: DictConfig, **replaced: Any) -> Any:
         raise
 
 
-def _check_options(config: DictConfig) -> None:
-    """Compare the values of `config`, and of the objects in it, with what their constructors declare."""
-    # What torch takes is not said in types that could be checked.
+def check_options(config: DictConfig) -> None:
+    """Compare the values of `config`, and of the objects in it, with what their constructors declare.
+
+    Raises:
+        UserError: an option is unknown, missing, or of another type.
+    """
+    # The types of torch's options cannot be checked.
     ours = str(config.get("_target_")).startswith("ffrepro.")
     kinds = get_type_hints(hydra.utils.get_object(config._target_).__init__) if ours else {}
     for key in (str(key) for key in config if not str(key).startswith("_")):
         if isinstance(config[key], DictConfig):
-            _check_options(config[key])
+            check_options(config[key])
         if ours and key not in kinds:
             raise UserError(f"there is no option {config._get_full_key(key)}: {config._target_} does not take it.")
         if ours:
             check_type(str(config._get_full_key(key)), config[key], kinds[key])
+    lacking = [key for key in kinds if key not in config and key != "return"]
+    if lacking and not config.get("_partial_"):
+        raise UserError(f"{config._target_} lacks the option {lacking[0]}: give it, as in its file in conf/.")
 
 
 def check_top(config: DictConfig) -> None:
     """Check the options that no object declares.
 
     Raises:
-        UserError: one is not of its type, or makes no sense.
+        UserError: an option has another type, or a value makes no sense.
     """
     for key, kind in _TOP.items():
         check_type(key, OmegaConf.select(config, key), kind)
@@ -87,9 +94,9 @@ def check_top(config: DictConfig) -> None:
 
 
 def check_type(key: str, value: Any, kind: Any) -> None:
-    """Complain of `value` at `key` if it is none of the plain type, Literal, union or sequence `kind`.
+    """Raise UserError if `value` at `key` does not fit the plain type, Literal, union or Sequence `kind`.
 
-    Other kinds, as of objects, are taken as they are; so a constructor's sequences are to be declared as Sequence.
+    All other kinds fit, such as classes of objects. A constructor therefore declares its lists as Sequence.
     """
     if not _fits(value, kind):
         raise UserError(f"{key} is {value!r}: expected {_described(kind)}.")
@@ -130,11 +137,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def budgeted_epochs(config: DictConfig) -> int:
-    """The preset's epochs as the budget scales and bounds them, at least one."""
+    """The epochs of the preset, scaled and bounded by the budget; at least 1."""
     epochs = scaled_epochs(config.schedule.epochs, config.budget.epoch_fraction)
     return max(1, min(epochs, config.budget.most_epochs or epochs))
 
 
 def scaled_epochs(epochs: int, fraction: float) -> int:
-    """A preset's epochs, as a budget scales them before it bounds them."""
+    """The epochs of a preset times the budget's fraction, before the bound."""
     return round(epochs * fraction)

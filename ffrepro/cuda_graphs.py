@@ -1,6 +1,6 @@
-"""CUDA graphs: a training step's hundred small kernels started by one call.
+"""CUDA graphs: a single call starts the hundred small kernels of a training step.
 
-At these sizes a fast GPU may compute a step in less time than Python needs to start its kernels one by one.
+At these sizes a fast GPU may compute a step in less time than Python needs to launch its kernels singly.
 """
 
 import copy
@@ -16,19 +16,19 @@ from ffrepro.runs.state import Stateful
 def replayed(
     step: Callable[[Tensor], Tensor], batch: Tensor, owner: Stateful, generator: torch.Generator
 ) -> Callable[[Tensor], Tensor]:
-    """`step` as one CUDA graph; `step` itself on the CPU.
+    """`step` as a CUDA graph; `step` itself on the CPU.
 
     Args:
-        step: changes `owner` and returns one tensor. Shapes must not depend on values, nothing may be copied to
-            the CPU, and Python numbers in it are fixed as they are now.
-        batch: an argument of the shape and device of all later ones.
-        owner: whose state `step` changes; left as it was.
-        generator: that `step` draws from, on `batch`'s device.
+        step: changes `owner` and returns a tensor. Shapes must not depend on values, nothing may be copied to
+            the CPU, and the present values of Python numbers are kept.
+        batch: an argument with the shape and device of all later arguments.
+        owner: the object whose state `step` changes; the capture itself leaves its state unchanged.
+        generator: of the random numbers in `step`, on `batch`'s device.
     """
     if not batch.is_cuda:
         return step
     static_batch = batch.clone()
-    # Libraries set themselves up in a first call, which must not be captured; it is undone afterwards.
+    # Libraries set themselves up in a first call, which must not be captured. Its changes are undone.
     state = copy.deepcopy(owner.state_dict())
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
@@ -58,17 +58,24 @@ def total(
     owner: Stateful,
     generator: torch.Generator,
 ) -> Tensor:
-    """The sum of what `minibatch` returns of inputs and targets, over an epoch's `batches` (n_batches, batch_size).
+    """The sum of the results of `minibatch` over an epoch.
 
-    See `replayed`. Autograd's bookkeeping, a thirtieth of a step's time on a CPU, is left out: so what `minibatch`
-    keeps it may only change in place.
+    The steps run without autograd's bookkeeping, a thirtieth of their time on a CPU. For this, `minibatch` may change
+    its tensors in place only. See also `replayed`.
+
+    Args:
+        minibatch: inputs and targets of a minibatch -> a tensor.
+        split: the training data.
+        batches: (n_batches, batch_size), indices into `split`.
+        owner: the object whose state `minibatch` changes.
+        generator: of the random numbers in `minibatch`.
     """
 
     def step(batch: Tensor) -> Tensor:
         return minibatch(split.inputs[batch], split.targets[batch])
 
-    take = replayed(step, batches[0], owner, generator)
-    totals = take(batches[0]).clone()
+    graph_step = replayed(step, batches[0], owner, generator)
+    totals = graph_step(batches[0]).clone()
     for batch in batches[1:]:
-        totals += take(batch)
+        totals += graph_step(batch)
     return totals

@@ -1,4 +1,4 @@
-"""Which device a run uses, and in which precision its matrix products are."""
+"""The device of a run, and the precision of its matrix products."""
 
 import ctypes
 import os
@@ -10,13 +10,13 @@ import torch
 
 from ffrepro.errors import UserError
 
-# Of glibc's malloc.h: options of mallopt, and the largest size that the second one takes.
+# From glibc's malloc.h: options of mallopt, and the largest value of the second option.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST = -1, -3, 32 << 20
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`; the process is set up to compute there.
+    """`auto` (a GPU if there is any), `cpu`, `cuda` or `cuda:N`; the process is set up to compute there.
 
     Raises:
         UserError: no such device.
@@ -36,30 +36,34 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums are fp32
         if device.index is not None:
-            torch.cuda.set_device(device)  # streams and graphs are opened on the current one
+            torch.cuda.set_device(device)  # streams and graphs are created on the current device
     if device.type == "cpu":
-        # The velocities of silent units decay to numbers so small that a processor takes many times as long for them.
-        # Threads have it from the one that starts them: this comes before any parallel work.
+        # The velocities of silent units decay to denormal numbers, which slow a processor down many times. Threads
+        # inherit the setting from the thread that starts them, so it comes before any parallel work.
         torch.set_flush_denormal(True)
         _keep_freed_memory()
     return device
 
 
 def _keep_freed_memory() -> None:
-    """Have tensors of up to 32 MB, gigabytes of them a second, use what was freed before instead of new pages.
+    """Reuse freed memory for tensors of up to 32 MB: a run allocates gigabytes a second.
 
-    By default glibc gives freed memory back to the system and asks for it again, page by page, whenever it happens
-    to lie at the end of what it has. Other C libraries are left as they are, and so is what the environment says of it.
+    By default glibc returns freed memory at the end of the heap to the system, and requests it again page by page.
+    Other C libraries are left alone, and so is glibc if the environment configures it.
     """
-    told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if platform.libc_ver()[0] == "glibc" and not told:
+    configured = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if platform.libc_ver()[0] == "glibc" and not configured:
         libc = ctypes.CDLL(None)
         if libc.mallopt(_MMAP_THRESHOLD, _LARGEST):
             libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 where the processor multiplies it faster than fp32 (AMX, AVX512-bf16, CUDA), else fp32."""
+    """`auto` is bf16 if the processor multiplies it faster than fp32 (AMX, AVX512-bf16, CUDA), else fp32.
+
+    Raises:
+        UserError: no such precision.
+    """
     if name == "auto":
         return "bf16" if fast_bf16(device) else "fp32"
     if name not in PRECISIONS:
@@ -68,7 +72,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def choose_threads(threads: int | None) -> None:
-    """Compute with `threads` CPU threads; None leaves PyTorch's choice, one a core."""
+    """Compute with `threads` CPU threads; None keeps PyTorch's choice, a thread per core."""
     if threads is None:
         return
     if threads < 1:
@@ -77,14 +81,14 @@ def choose_threads(threads: int | None) -> None:
 
 
 @contextmanager
-def rounding_factors(products: torch.dtype) -> Iterator[None]:
-    """Have a CPU with AMX round the factors of fp32 matrix products to bf16 if `products` are, and sum in fp32 as ever.
+def rounding_factors(compute_dtype: torch.dtype) -> Iterator[None]:
+    """If `compute_dtype` is bf16, a CPU with AMX rounds the factors of fp32 matrix products to it, and sums in fp32.
 
-    On other processors it changes nothing: see `copies_factors`.
+    Other processors are not affected: see `copies_factors`.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
-    if products == torch.bfloat16:
+    if compute_dtype == torch.bfloat16:
         matmul.fp32_precision = "bf16"
     try:
         yield
@@ -92,18 +96,18 @@ def rounding_factors(products: torch.dtype) -> Iterator[None]:
         matmul.fp32_precision = before
 
 
-def copies_factors(products: torch.dtype, device: torch.device) -> bool:
-    """Whether the factors of a gradient are to be rounded copies, as `products` are of bf16, and so is what comes out.
+def copies_factors(compute_dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a gradient is the product of rounded copies of its factors, and is itself in `compute_dtype`.
 
-    Not on a CPU that rounds them in passing (AMX), or is slow at bf16.
+    It is not if a CPU rounds the factors within the product (AMX), or is slow at bf16.
     """
-    if products != torch.bfloat16:
+    if compute_dtype != torch.bfloat16:
         return False
     return device.type == "cuda" or (fast_bf16(device) and not torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether the processor multiplies bf16 faster than fp32; elsewhere it is emulated, and very slow."""
+    """Whether the processor multiplies bf16 faster than fp32. Other processors emulate it, very slowly."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

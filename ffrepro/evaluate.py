@@ -1,4 +1,7 @@
-"""Errors in percent, for a whole net and for its parts; perplexities of predicted text."""
+"""Metrics of predictions for class targets: error, cross-entropy, and perplexity where the classes are characters.
+
+`predicted` and `chunks` serve outputs of any kind. The metrics of real-valued targets belong to their loss.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,37 +13,52 @@ from torch.nn.functional import cross_entropy
 
 from ffrepro.dataset import Split
 
-# Rows of one forward pass in evaluation: large enough for full speed, small enough for 0.1 GB of activities.
+# Examples per forward pass: enough for full speed, and few enough for 0.1 GB of activities.
 ROWS = 2000
-_RESAMPLED = 2000
-# Perplexities are exponentials: further digits come from rounding alone.
-_DIGITS = 9
+_BOOTSTRAP_SAMPLES = 2000
+# Perplexities are rounded to this many decimals: the exponential amplifies rounding errors of the cross-entropy.
+_PERPLEXITY_DECIMALS = 9
 
 
-def predicted(logits: Callable[[Tensor], Tensor], split: Split) -> Tensor:
-    """`logits` of all inputs of a split, (N, n_classes), some at a time."""
-    return torch.cat([logits(split.inputs[part]) for part in chunks(len(split), ROWS)])
+@torch.no_grad()
+def predicted(function: Callable[[Tensor], Tensor], split: Split) -> Tensor:
+    """The outputs (N, …) of `function` for the inputs of a split.
+
+    Computes at most `ROWS` outputs at a time, and holds each output once.
+    """
+    first, *others = chunks(len(split), ROWS)
+    part = function(split.inputs[first])
+    outputs = part.new_empty(len(split), *part.shape[1:])
+    outputs[first] = part
+    for rows in others:
+        outputs[rows] = function(split.inputs[rows])
+    return outputs
+
+
+def chunks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover 0 to n."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def headline(logits: Tensor, split: Split) -> dict[str, float]:
-    """Of what `measured` says the figure that is watched while a net learns: `error`, or `perplexity` of text."""
+    """The metric of `measured` that is monitored during training: `error`, or `perplexity` of text."""
     if split.strings is None:
         return {"error": error_percent(logits, split.targets)}
-    return {"perplexity": perplexity(_surprises(logits, split).mean().item())}
+    return {"perplexity": perplexity(nll(logits, split.targets).mean().item())}
 
 
 def measured(logits: Tensor, split: Split) -> dict[str, float]:
-    """What predictions `logits` (N, n_classes) of the targets are worth.
+    """Metrics of `logits` (N, n_classes) for class targets (N,).
 
-    Of classes, `error` in percent and `loss`, the mean cross-entropy in nats. Of the next character of a text,
-    `perplexity` (e to the loss) with the ends of its 95 % interval, `bits_per_character`, and `accuracy` in percent.
+    Images have `error` in percent and `loss`, the mean cross-entropy in nats. Text has `perplexity`, the exponential of
+    that loss, with the bounds of its 95 % interval, `bits_per_character`, and `accuracy` in percent.
     """
     error = error_percent(logits, split.targets)
-    losses = _surprises(logits, split)
+    losses = nll(logits, split.targets)
     loss = losses.mean().item()
     if split.strings is None:
         return {"error": error, "loss": loss}
-    low, high = interval(losses, split.strings)
+    low, high = bootstrap_interval(losses, split.strings)
     return {
         "perplexity": perplexity(loss),
         "perplexity_low": perplexity(low),
@@ -50,59 +68,54 @@ def measured(logits: Tensor, split: Split) -> dict[str, float]:
     }
 
 
-def _surprises(logits: Tensor, split: Split) -> Tensor:
-    """The cross-entropy of each target in nats, (N,), in float64."""
-    return cross_entropy(logits.double(), split.targets, reduction="none")
+def nll(logits: Tensor, targets: Tensor) -> Tensor:
+    """The negative log-likelihoods of the targets in nats (N,), in float64."""
+    return cross_entropy(logits.double(), targets, reduction="none")
+
+
+def error_percent(scores: Tensor, targets: Tensor) -> float:
+    """The percentage of examples whose highest of `scores` (N, n_classes) is not that of `targets` (N,)."""
+    n_wrong = int((scores.argmax(1) != targets).count_nonzero())
+    return 100.0 * n_wrong / len(targets)
+
+
+def errors_by_layer(name: str, scores: Tensor, targets: Tensor, first_layer: int) -> dict[str, float]:
+    """The error of each layer and of each sequence of layers from the first, whose scores are added.
+
+    If the first layer is excluded, the error of all layers is left out: it is the headline error of the test.
+
+    Args:
+        name: name of the test, such as `goodness`.
+        targets: classes (N,).
+        scores: (n_layers, N, n_classes).
+        first_layer: number of the layer of `scores[0]`, counted from 1.
+    """
+    errors: dict[str, float] = {}
+    sums = scores.cumsum(0)
+    last_layer = first_layer + len(scores) - 1
+    for layer, (single, cumulative) in enumerate(zip(scores, sums, strict=True), start=first_layer):
+        errors[f"error_{name}_layer_{layer}"] = error_percent(single, targets)
+        if first_layer < layer < last_layer or (layer == last_layer and first_layer == 1 and last_layer > 1):
+            errors[f"error_{name}_layers_{first_layer}_to_{layer}"] = error_percent(cumulative, targets)
+    return errors
 
 
 def perplexity(loss: float) -> float:
-    """E to a mean cross-entropy in nats; infinite where no float is that large."""
+    """The exponential of a mean cross-entropy in nats; infinite if it exceeds the range of floats."""
     try:
-        return round(math.exp(loss), _DIGITS)
+        return round(math.exp(loss), _PERPLEXITY_DECIMALS)
     except OverflowError:
         return math.inf
 
 
-def interval(losses: Tensor, strings: Tensor) -> tuple[float, float]:
-    """The 95 % interval of the mean of `losses` (N,), by bootstrap over `strings` (N,).
+def bootstrap_interval(losses: Tensor, strings: Tensor) -> tuple[float, float]:
+    """The 95 % interval of the mean of `losses` (N,), by a bootstrap over `strings` (N,).
 
-    Strings are resampled whole, for the characters of one depend on each other; the same draws each time.
+    Resamples whole strings, because the characters of a string depend on each other. The random seed is fixed.
     """
-    _, place = torch.unique(strings, return_inverse=True)
-    sums = torch.bincount(place, weights=losses).cpu().numpy()
-    sizes = torch.bincount(place).cpu().numpy()
-    drawn = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLED, len(sums)))
-    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), [0.025, 0.975])
+    _, index = torch.unique(strings, return_inverse=True)
+    sums = torch.bincount(index, weights=losses).cpu().numpy()
+    sizes = torch.bincount(index).cpu().numpy()
+    samples = np.random.default_rng(0).integers(len(sums), size=(_BOOTSTRAP_SAMPLES, len(sums)))
+    low, high = np.quantile(sums[samples].sum(1) / sizes[samples].sum(1), [0.025, 0.975])
     return float(low), float(high)
-
-
-def error_percent(scores: Tensor, targets: Tensor) -> float:
-    """Percent of examples whose highest of `scores` (N, n_classes) is not at `targets` (N,)."""
-    wrong = int((scores.argmax(1) != targets).count_nonzero())
-    return 100.0 * wrong / len(targets)
-
-
-def chunks(n: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover 0 to n."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def errors_by_layer(name: str, scores: Tensor, targets: Tensor, first_layer: int) -> dict[str, float]:
-    """Errors of every single layer and of every prefix of layers.
-
-    That of all is left out where the first layer does not count: it is the test's own.
-
-    Args:
-        name: of the test, as in `goodness`.
-        targets: (N,), the right classes.
-        scores: (n_layers, N, n_classes); those of several layers are added.
-        first_layer: the number, from 1, of the layer that `scores[0]` belongs to.
-    """
-    errors: dict[str, float] = {}
-    sums = scores.cumsum(0)
-    last = first_layer + len(scores) - 1
-    for number, (single, so_far) in enumerate(zip(scores, sums, strict=True), start=first_layer):
-        errors[f"error_{name}_layer_{number}"] = error_percent(single, targets)
-        if first_layer < number < last or (number == last and first_layer == 1 and last > 1):
-            errors[f"error_{name}_layers_{first_layer}_to_{number}"] = error_percent(so_far, targets)
-    return errors

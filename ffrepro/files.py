@@ -1,7 +1,6 @@
-"""Files that are either whole or not there."""
+"""Files that are either complete or absent."""
 
 import errno
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import lock_descriptor
+
 from ffrepro.errors import UserError
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without them
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # raised by a file system without locks
 
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[IO[Any]]:
-    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
+    """A binary file that replaces `path` when the block ends well, and is removed when the block fails.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -25,11 +26,11 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for part in path.parent.glob(f".{path.name}.*.part"):
-            _remove_if_left_behind(part)
+            _remove_unless_locked(part)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            _lock(file)  # until it has its place, or the process is gone
+            _lock(file)  # until the file is closed, after it was renamed
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -38,7 +39,7 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
             temporary = None
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}. Free some space, mend the folder's permissions, "
+            f"cannot write {path}: {error.strerror or error}. Free some space, change the folder's permissions, "
             f"or choose another folder with results_dir=…"
         ) from error
     finally:
@@ -47,21 +48,21 @@ def written_atomically(path: Path) -> Iterator[IO[Any]]:
 
 
 def _lock(file: IO[Any]) -> None:
-    """Lock `file`, but on a file system without locks, where nothing left behind is removed either."""
+    """Lock `file`. Without locks nobody removes abandoned files, so this file needs none."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_descriptor(file.fileno())
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
 
 
-def _remove_if_left_behind(part: Path) -> None:
-    """Remove `part`, unless a process is writing it."""
+def _remove_unless_locked(part: Path) -> None:
+    """Remove the file of a process that was killed; a process that still writes holds the lock."""
     try:
         with part.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink(missing_ok=True)
-    except OSError:  # it is being written, is gone by now, or is another user's
+            if lock_descriptor(file.fileno(), blocking=False):
+                part.unlink(missing_ok=True)
+    except OSError:  # it has gone, belongs to another user, or there are no locks
         pass
 
 

@@ -1,4 +1,4 @@
-"""What is trained when: the factor on the learning rates by epoch, and the minibatches of an epoch."""
+"""The schedule of the learning rates, and the minibatches of an epoch."""
 
 import math
 from typing import Protocol
@@ -10,46 +10,51 @@ from ffrepro.errors import UserError
 
 
 class Schedule(Protocol):
-    """How long to train, and how fast at each epoch."""
+    """The number of epochs, and a factor on all learning rates."""
 
     epochs: int
 
-    def gain(self, point: float) -> float:
-        """The factor on the learning rates at a point of the training, 0 to `epochs`."""
+    def lr_factor(self, epoch: int) -> float:
+        """The factor in epoch 1 to `epochs`, for algorithms that change their learning rates once per epoch."""
         ...
 
-    def gain_of(self, epoch: int) -> float:
-        """The factor throughout `epoch` (1 to `epochs`), where all its minibatches have the same."""
+    def lr_factor_at_step(self, epoch: int, step: int, n_steps: int) -> float:
+        """The factor in step 1 to `n_steps` of an epoch."""
         ...
 
 
 class HoldThenLinear:
-    """1 up to epoch `epochs` / 2, then down to 1 / `epochs` in a line: the released code's schedule.
+    """1 until epoch `epochs` / 2, then a linear decay to 1 / `epochs`: the schedule of the released code.
 
-    With a `warm_up`, a share of the epochs, it begins by rising from 0 in a line.
+    Args:
+        epochs: the number of epochs. The factor is constant within an epoch.
+        warm_up: the share of the epochs with a linear warm-up from 0, 0 (none) to 0.5.
     """
 
-    def __init__(self, epochs: int, warm_up: float | None) -> None:
-        if warm_up is not None and not 0 < warm_up <= 0.5:
-            raise UserError(
-                f"schedule.warm_up is {warm_up}: expected a share of the epochs, above 0 to 0.5, or null for none."
-            )
+    def __init__(self, epochs: int, warm_up: float) -> None:
+        if not 0 <= warm_up <= 0.5:
+            raise UserError(f"schedule.warm_up is {warm_up}: expected a share of the epochs, 0 (none) to 0.5.")
         self.epochs = epochs
         self.warm_up = warm_up
 
-    def gain(self, point: float) -> float:
-        if self.warm_up is not None and point < self.warm_up * self.epochs:
-            return point / (self.warm_up * self.epochs)
-        if 2 * point <= self.epochs:
+    def lr_factor(self, epoch: int) -> float:
+        if epoch < self.warm_up * self.epochs:
+            return epoch / (self.warm_up * self.epochs)
+        if 2 * epoch <= self.epochs:
             return 1.0
-        return (1 + 2 * (self.epochs - point)) / self.epochs
+        return (1 + 2 * (self.epochs - epoch)) / self.epochs
 
-    def gain_of(self, epoch: int) -> float:
-        return self.gain(epoch)  # as the released code counts
+    def lr_factor_at_step(self, epoch: int, step: int, n_steps: int) -> float:
+        return self.lr_factor(epoch)
 
 
 class WarmUpThenCosine:
-    """From 0 to 1 in a line during the first `warm_up` of the training, then along half a cosine to 0 at `epochs`."""
+    """A linear warm-up from 0 to 1, then half a cosine to 0, which the last step reaches.
+
+    Args:
+        epochs: the number of epochs.
+        warm_up: the share of the epochs with the warm-up, 0 to less than 1.
+    """
 
     def __init__(self, epochs: int, warm_up: float) -> None:
         if not 0 <= warm_up < 1:
@@ -57,23 +62,30 @@ class WarmUpThenCosine:
         self.epochs = epochs
         self.warm_up = warm_up
 
-    def gain(self, point: float) -> float:
-        done = point / self.epochs
+    def lr_factor(self, epoch: int) -> float:
+        return self._after(epoch - 0.5)  # the middle; at the end of the last epoch the factor is 0
+
+    def lr_factor_at_step(self, epoch: int, step: int, n_steps: int) -> float:
+        return self._after(epoch - 1 + step / n_steps)
+
+    def _after(self, epochs: float) -> float:
+        done = epochs / self.epochs
         if done < self.warm_up:
             return done / self.warm_up
         return 0.5 + 0.5 * math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))
 
-    def gain_of(self, epoch: int) -> float:
-        return self.gain(epoch - 0.5)  # at its end the last epoch would learn nothing
-
 
 def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """The minibatches of one epoch, as indices (n_batches, batch_size) into `n` examples; a remainder is left out.
+    """The minibatches of an epoch, as indices (n_batches, batch_size) of examples. A remainder is left out.
 
-    Drawn by `generator` (on the CPU), or in the order of the data where it is None.
+    Args:
+        n: the number of examples.
+        batch_size: the examples in a minibatch.
+        generator: on the CPU, draws the order; None keeps the order of the data.
+        device: the device of the indices.
 
     Raises:
-        UserError: there are fewer examples than one minibatch holds.
+        UserError: there are too few examples for a minibatch.
     """
     if not 1 <= batch_size <= n:
         raise UserError(f"algorithm.batch_size is {batch_size}: expected 1 to {n}, the number of training examples.")

@@ -1,26 +1,34 @@
 """A table of a paper, as `experiments/<table>/table.yaml` describes it."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from ffrepro.errors import UserError
+from ffrepro.metric import Metric, Split, is_known, named
 from ffrepro.paths import EXPERIMENTS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its preset, the paper's number and the interval of means that count as the same.
+    """A row of a table.
 
-    These are None where the paper has no number, and there is nothing to compare but the table's claims; the interval
-    alone is None where the paper's number is of other data, and only the shape of the table can be compared. `seeds`
-    are the row's own where the table's make no sense, as for what is counted and not drawn. `train` is the paper's
-    training error, with a mark of its own.
-
-    Where a net is tested in two ways, each is a row: `test` says which, `metric` is its own, and the second has the
-    records of the first, which `record` names.
+    Attributes:
+        name: its name in commands and records.
+        label: its net, in words.
+        experiment: its preset.
+        paper: the paper's number; None if it has none, and the table's claims are tested instead.
+        mark: how well the paper's number is known.
+        reproduced: the interval of means that count as the paper's; None if the paper's number is of other data.
+        seeds: its own seeds, where those of the table make no sense, as for counted statistics.
+        train: the paper's number on training data.
+        train_mark: how well that is known.
+        test: the way of testing. A net that is tested in two ways has two rows.
+        metric: its own metric.
+        record: the row that has its records, if it is another test of that row's net.
     """
 
     name: str
@@ -38,20 +46,20 @@ class Row:
 
     @property
     def title(self) -> str:
-        """Its net, and how that is tested where there is more than one way."""
+        """Its net, and the way of testing if there are several."""
         return self.label if self.test is None else f"{self.label}; {self.test}"
 
     @property
     def recorded_as(self) -> str:
-        """The row that its records are of."""
+        """The name of the row that has its records."""
         return self.record or self.name
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A choice of the paper tried against others: its preset `ablation/<name>` sweeps over `option`.
+    """A choice of the paper against others: the preset `ablation/<name>` sweeps over `option`.
 
-    Ablations that have a `line` are drawn as the lines, so called, of one figure.
+    Ablations with a `line`, its label, share a figure.
     """
 
     name: str
@@ -60,19 +68,51 @@ class Ablation:
     line: str | None = None
 
 
+Says = Literal["lower", "alike", "within", "worse", "nothing"]
+Test = Literal["interval", "welch", "points", "ratio"]
+# The statements that each test can decide.
+_DECIDES: dict[Test, tuple[Says, ...]] = {
+    "interval": ("lower", "alike", "nothing"),
+    "welch": ("lower", "alike", "nothing"),
+    "points": ("within", "worse"),
+    "ratio": ("lower",),
+}
+
+
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says of two rows, the first beside the second, where it gives no numbers.
+    """A statement of the paper about two rows without numbers.
 
-    `says`: the first is `lower` than the second, or they are `alike`; `nothing` where the project asks, not the paper.
-    Of errors in percent, the first is `within` so many `points` of the second, or `worse` by so many at least.
+    `says`: the first is `lower` than the second, or they are `alike`; it is `within` some points of the second, or
+    `worse` by that many at least; `nothing` if the question is the project's, not the paper's. `test` decides:
+
+    - `interval`: whether the rows' recorded 95 % intervals overlap;
+    - `welch`: whether the 95 % interval of the difference of the means over seeds contains 0;
+    - `points`: whether the first mean is worse than the second by at most, or at least, `points`;
+    - `ratio`: whether the first mean is at most `ratio` times the second.
+
+    It is tested on each of `splits`.
     """
 
     text: str
     rows: tuple[str, str]
-    says: Literal["lower", "alike", "nothing", "within", "worse"]
+    says: Says
+    test: Test
     mark: str | None = None
     points: float | None = None
+    ratio: float | None = None
+    splits: Sequence[Split] = ("test",)
+
+    def __post_init__(self) -> None:
+        if self.test not in _DECIDES:
+            raise TypeError(f"claim {self.text!r} has the test {self.test!r}: expected {', '.join(_DECIDES)}")
+        if self.says not in _DECIDES[self.test]:
+            raise TypeError(f"claim {self.text!r} says {self.says!r}: {self.test} decides {_DECIDES[self.test]}")
+        if (self.points is None) is (self.test == "points") or (self.ratio is None) is (self.test == "ratio"):
+            raise TypeError(f"claim {self.text!r}: points and ratio belong to the tests of their names alone")
+        for split in self.splits:
+            if split not in get_args(Split):
+                raise TypeError(f"claim {self.text!r} has the split {split!r}: expected {', '.join(get_args(Split))}")
 
     @property
     def marked(self) -> str:
@@ -82,7 +122,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows whose errors by epoch are drawn in one figure, trained with the override `held_out`."""
+    """Rows that share a figure of their metric by epoch, trained with the override `held_out`."""
 
     label: str
     rows: list[str]
@@ -91,7 +131,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Rows whose errors are drawn against an option of theirs: at most two `lines`, each a row for each of `values`."""
+    """Rows whose metric is drawn against an option: any number of `lines`, each with a row for each of `values`."""
 
     label: str
     axis: str
@@ -99,8 +139,8 @@ class Sweep:
     lines: dict[str, list[str]]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.lines) <= 2 or any(len(rows) != len(self.values) for rows in self.lines.values()):
-            raise TypeError(f"sweep {self.label!r}: expected one or two lines, each with a row for each value")
+        if not self.lines or any(len(rows) != len(self.values) for rows in self.lines.values()):
+            raise TypeError(f"sweep {self.label!r}: expected lines, each with a row for each value")
 
 
 @dataclass(frozen=True)
@@ -113,7 +153,6 @@ class Table:
     about: str
     seeds: list[int]
     metric: str
-    unit: str
     rows: list[Row]
     claims: list[Claim] = field(default_factory=list)
     ablations: list[Ablation] = field(default_factory=list)
@@ -121,7 +160,11 @@ class Table:
     panels: list[Panel] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     sweeps_about: str = ""
-    trial: list[str] = field(default_factory=list)  # what makes of a row's run one that chooses its learning rate
+    trial: list[str] = field(default_factory=list)  # overrides of runs that choose a row's learning rate
+
+    def metric_of(self, row: Row) -> Metric:
+        """The row's own metric, or the table's."""
+        return named(row.metric or self.metric)
 
     def chosen(self, names: list[str] | None) -> list[Row]:
         """The rows of `names`, in the table's order; all of them for None.
@@ -161,12 +204,18 @@ def load(name: str) -> Table:
         ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
         panels = [Panel(**entry) for entry in content.pop("panels", [])]
         sweeps = [Sweep(**entry) for entry in content.pop("sweeps", [])]
-        return Table(name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, sweeps=sweeps, **content)
+        loaded = Table(
+            name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, sweeps=sweeps, **content
+        )
+        for metric in {loaded.metric_of(row).name for row in loaded.rows}:
+            if not is_known(metric):
+                raise TypeError(f"there is no metric {metric!r}: see metric.py")
+        return loaded
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error
 
 
 def _paired(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    """`entry` with the list at `key`, if it has one, as a tuple."""
+    """`entry` with the list at `key`, if any, as a tuple."""
     return {**entry, key: tuple(entry[key])} if key in entry else entry

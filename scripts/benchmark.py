@@ -1,4 +1,4 @@
-"""Time and memory of training on this machine: python scripts/benchmark.py --help."""
+"""Measure time and memory of training on this machine: python scripts/benchmark.py --help."""
 
 import sys
 

@@ -44,7 +44,7 @@ def tensors(state: Any) -> list[torch.Tensor]:
     """All tensors of a state dict, in their order."""
     if isinstance(state, torch.Tensor):
         return [state]
-    parts = state.values() if isinstance(state, dict) else state
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
     return [tensor for part in parts for tensor in tensors(part)]
 
 

@@ -11,11 +11,9 @@ from typing import Any, Literal
 import hydra
 import pytest
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from ffrepro import table
-from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, check_type, plain
+from ffrepro.config import DECISIVE_GROUPS, budgeted_epochs, build, check_top, check_type, plain
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 
@@ -45,9 +43,9 @@ def sweep_params(name: str) -> dict[str, str]:
 
 
 def choosing(group: str, name: str) -> list[str]:
-    """The command line that chooses an option; optimizers are a part of backprop, activations of deep nets."""
-    if group == "optimizer":
-        return ["algorithm=bp", f"optimizer@algorithm.optimizer={name}"]
+    """The command line that chooses an option. Some groups are parts of backprop, or of deep nets."""
+    if group in ("optimizer", "loss", "augmentation"):
+        return ["algorithm=backprop", f"{group}@algorithm.{group}={name}"]
     if group == "activation":
         return ["architecture=vanilla_resnet", f"activation@architecture.activation={name}"]
     return [f"{group}={name}"]
@@ -69,7 +67,7 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
 def test_there_are_presets_and_options() -> None:
     # An empty list would let every test below pass.
     assert {"table1/bp", "table1/ff_supervised"} <= set(PRESETS)
-    assert {group for group, _ in OPTIONS} >= {*GROUPS, "tracking"}
+    assert {group for group, _ in OPTIONS} >= {*DECISIVE_GROUPS, "goodness", "tracking"}
 
 
 @pytest.mark.parametrize("overrides", ALL)
@@ -141,174 +139,6 @@ TABLE_2 = {
     "algorithm.batch_size": 100,
     "schedule.epochs": 20,
 }
-
-
-@pytest.mark.parametrize(
-    ("preset", "expected"),
-    [
-        *(
-            (
-                f"table2/bp_{depth}",
-                TABLE_2
-                | {
-                    "architecture.layers": [[32, 1, 11, 3]] * depth,
-                    "architecture.init_gain": 2.0,
-                    "algorithm._target_": "ffrepro.algorithm.bp.Backprop",
-                    "algorithm.optimizer.lr": 0.03,
-                    "algorithm.optimizer.momentum": 0.9,
-                    "algorithm.optimizer.weight_decay": weight_decay,
-                },
-            )
-            for depth, weight_decay in ((2, 0.001), (3, 0.0005))
-        ),
-        *(
-            (
-                f"table2/ff_{kind}_ssq_{depth}",
-                TABLE_2
-                | {
-                    "architecture.layers": [[32, 1, 11, 3]] * depth,
-                    "architecture.init_gain": 0.01,
-                    "algorithm._target_": "ffrepro.algorithm.ff_recurrent.FFRecurrent",
-                    "algorithm.damping": 0.3,
-                    "algorithm.learning_rate": 0.01,
-                    "algorithm.momentum": 0.9,
-                    "algorithm.weight_cost": 0.001,
-                    "algorithm.head_learning_rate": 0.01,
-                    "algorithm.head_weight_cost": 0.003,
-                    "algorithm.peer_normalization": 0.03,
-                    "algorithm.threshold": 0.01,
-                    "goodness._target_": f"ffrepro.forward_forward.goodness.{goodness}",
-                },
-            )
-            for kind, goodness in (("min", "MinusSumOfSquares"), ("max", "SumOfSquares"))
-            for depth in (2, 3)
-        ),
-        (
-            "table1/ff_supervised",
-            {
-                "dataset.validation": 0,
-                "architecture.widths": [2000] * 4,
-                "architecture.init_gain": 1.0,
-                "schedule.epochs": 60,
-                "algorithm.batch_size": 100,
-                "algorithm.learning_rate": 0.01,
-                "algorithm.momentum": 0.9,
-                "algorithm.weight_cost": 0.001,
-                "algorithm.head_learning_rate": 0.1,
-                "algorithm.head_weight_cost": 0.003,
-                "algorithm.peer_normalization": 0.03,
-                "algorithm.threshold": 1.0,
-                "algorithm.threshold_learning_rate": 0.0,
-                "algorithm.negative_labels": "sampled",
-                "algorithm.first_layer_counts": False,
-                "goodness._target_": "ffrepro.forward_forward.goodness.SumOfSquares",
-            },
-        ),
-        ("table1/ff_supervised_fast", {"algorithm.learning_rate": 0.02, "schedule.epochs": 40}),
-        (
-            "table1/ff_released_code",
-            {
-                "dataset.validation": 10_000,
-                "architecture.widths": [1000] * 3,
-                "schedule.epochs": 100,
-                "algorithm.reshuffle": False,
-                "algorithm.learning_rate": 0.01,
-            },
-        ),
-        (
-            "table1/ff_supervised_jittered",
-            {
-                "architecture.widths": [2000] * 4,
-                "algorithm.jitter": 2,
-                "algorithm.learning_rate": 0.01,
-                "schedule.epochs": 500,
-            },
-        ),
-        (
-            "table1/ff_unsupervised",
-            {
-                "dataset.validation": 0,
-                "architecture.widths": [2000] * 4,
-                "algorithm.blurs": 6,
-                "algorithm.learning_rate": 0.01,
-                "algorithm.momentum": 0.9,
-                "algorithm.weight_cost": 0.001,
-                "algorithm.head_learning_rate": 0.1,
-                "algorithm.head_weight_cost": 0.003,
-                "algorithm.peer_normalization": 0.03,
-                "algorithm.threshold": 1.0,
-                "algorithm.softmax": "beside",
-                "algorithm.first_layer_counts": False,
-                "goodness._target_": "ffrepro.forward_forward.goodness.SumOfSquares",
-                "schedule.epochs": 100,
-            },
-        ),
-        (
-            "table1/ff_unsupervised_local",
-            {
-                "architecture.layers": [[4, 6, 10, 128], [3, 1, 2, 220], [2, 1, 2, 512]],
-                "architecture.padding": None,
-                "algorithm.peer_normalization": 0.03,
-                "algorithm.first_layer_counts": True,  # of three layers the last three
-                "schedule.epochs": 60,
-            },
-        ),
-        (
-            "table1/ff_recurrent",
-            {
-                "architecture.widths": [2000, 2000],
-                "algorithm.iterations": 8,
-                "algorithm.damping": 0.3,
-                "algorithm.first_tested": 3,
-                "algorithm.last_tested": 5,
-                "algorithm.momentum": 0.9,
-                "algorithm.weight_cost": 0.001,
-                "algorithm.peer_normalization": 0.03,
-                "algorithm.threshold": 1.0,
-                "goodness._target_": "ffrepro.forward_forward.goodness.SumOfSquares",
-                "schedule.epochs": 60,
-            },
-        ),
-        ("table1/bp", {"schedule.epochs": 20, "algorithm._target_": "ffrepro.algorithm.bp.Backprop"}),
-    ],
-)
-def test_presets_have_the_papers_and_the_released_codes_values(preset: str, expected: dict[str, Any]) -> None:
-    config = compose(f"experiment={preset}")
-    assert {key: OmegaConf.select(config, key) for key in expected} == expected
-    assert (config.seed, config.rerun, config.budget.name) == (0, False, "paper")
-
-
-def test_the_recurrent_nets_differ_in_one_layer_and_the_rate_it_bears() -> None:
-    two, three = (compose(f"experiment=table1/{row}") for row in ("ff_recurrent", "ff_recurrent_3"))
-    assert (two.architecture.widths, three.architecture.widths) == ([2000, 2000], [2000, 2000, 2000])
-    assert (two.algorithm.learning_rate, three.algorithm.learning_rate) == (0.008, 0.004)
-    three.algorithm.learning_rate = two.algorithm.learning_rate
-    for group in set(GROUPS) - {"architecture"}:
-        assert two[group] == three[group]
-    assert two.architecture.init_gain == three.architecture.init_gain
-
-
-def test_the_multirun_of_table_4_is_of_all_its_cells() -> None:
-    params = sweep_params("sweep/table4")
-    swept = OverridesParser.create().parse_override(f"experiment={params.pop('experiment')}")
-    assert swept.is_sweep_override()
-    cells = list(swept.sweep_string_iterator())
-    assert cells == [row.experiment for row in table.load("table4").rows]
-    for cell in cells:
-        config = compose(*(f"{name}={value}" for name, value in params.items()), f"experiment={cell}")
-        depth = int(str(config.row).split("_")[2])
-        optimizer = {"sgd": "torch.optim.SGD", "kfac": "ffrepro.optimizer.kfac.KFAC"}[str(config.row).split("_")[0]]
-        assert f"{config.table}/{config.row}" == cell
-        assert (config.architecture.depth, config.algorithm.optimizer["_target_"]) == (depth, optimizer)
-        plain_net = {key: config.architecture[key] for key in ("normalization", "shortcut_weight")}
-        expected = {
-            "w05": (None, 0.5), "w08": (None, 0.8), "bn": ("batch", 0.0), "ln": ("layer", 0.0),
-            "50": ("batch", None) if "resnet" in cell else (None, 0.0),
-        }.get(cell.split("_")[-1], (None, 0.0))  # fmt: skip
-        assert tuple(plain_net.values()) == expected
-        kind, scale = ("TailoredRelu", None) if "trelu" in cell else ("Relu", 1.0 if "resnet" in cell else None)
-        assert config.architecture.activation["_target_"] == f"ffrepro.kernel_shaping.activations.{kind}"
-        assert config.architecture.activation.get("scale") == scale
 
 
 @pytest.mark.parametrize("name", ["phase_length", "phase_length_slow"])
@@ -410,8 +240,17 @@ def test_runtime_values_take_the_place_of_configured_ones() -> None:
     assert build(compose().schedule, epochs=7).epochs == 7
 
 
-def test_a_fault_of_a_constructor_is_not_a_users_mistake() -> None:
-    with pytest.raises(TypeError, match="warm_up"):
+def test_a_missing_option_is_named() -> None:
+    with pytest.raises(UserError, match=r"HoldThenLinear lacks the option warm_up"):
+        build(OmegaConf.create({"_target_": "ffrepro.schedule.HoldThenLinear", "epochs": 3}))
+
+
+def test_a_fault_of_a_constructor_is_not_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(self, epochs: int) -> None:  # type: ignore[no-untyped-def]
+        raise TypeError("made up")
+
+    monkeypatch.setattr("ffrepro.schedule.HoldThenLinear.__init__", faulty)
+    with pytest.raises(TypeError, match="made up"):
         build(OmegaConf.create({"_target_": "ffrepro.schedule.HoldThenLinear", "epochs": 3}))
 
 

@@ -10,19 +10,19 @@ from ffrepro.algorithm.ff_recurrent import FFRecurrent
 from ffrepro.algorithm.ff_sequence import FFSequence
 from ffrepro.algorithm.ff_supervised import FFSupervised
 from ffrepro.algorithm.ff_unsupervised import FFUnsupervised
-from ffrepro.architecture import Architecture
+from ffrepro.architecture import LayerArchitecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.cuda_graphs import replayed, total
 from ffrepro.dataset import Dataset, Split
-from ffrepro.forward_forward.goodness import SumOfSquares
 from ffrepro.schedule import HoldThenLinear
 from tests.algorithm import test_ff_recurrent, test_ff_sequence, test_ff_supervised, test_ff_unsupervised
+from tests.conftest import tensors
 
 MLP = Mlp((64, 64, 64), 1.0)
-LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0, None)
-CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 25)], 1.0, 1)  # fields that are cut off at the edges; two tiles
-KINDS: dict[str, tuple[Any, dict[str, Any], Architecture]] = {
+LOCAL = LocalReceptiveFields([(2, 3, 4, 8), (1, 1, 2, 30)], 1.0, 0)
+CUT = LocalReceptiveFields([(4, 2, 3, 4), (4, 1, 3, 25)], 1.0, 1)  # fields cut off at the edges, in two tiles
+KINDS: dict[str, tuple[Any, dict[str, Any], LayerArchitecture]] = {
     "supervised": (FFSupervised, test_ff_supervised.HYPERPARAMETERS, MLP),
     "jittered": (FFSupervised, test_ff_supervised.HYPERPARAMETERS | {"jitter": 2}, MLP),
     "unsupervised": (FFUnsupervised, test_ff_unsupervised.HYPERPARAMETERS, MLP),
@@ -46,36 +46,35 @@ def text(device: torch.device) -> Dataset:
     return Dataset("made", split, None, split, 30, (10, 30), "", stand_in=True, alphabet=alphabet)
 
 
-def begun(kind: str, device: torch.device, products: torch.dtype) -> Any:
+def begun(kind: str, device: torch.device, compute_dtype: torch.dtype) -> Any:
     algorithm, hyperparameters, architecture = KINDS[kind]
     made = algorithm(**hyperparameters)
     made.begin(
         Setting(
             dataset=text(device) if algorithm is FFSequence else images(device),
             architecture=architecture,
-            goodness=SumOfSquares(),
-            schedule=HoldThenLinear(4, None),
+            schedule=HoldThenLinear(4, 0.0),
             seed=0,
             device=device,
-            products=products,
+            compute_dtype=compute_dtype,
         )
     )
     return made
 
 
-def assert_same(mine: Any, other: Any) -> None:
-    """Everything that a state dict holds, but for rounding."""
-    if isinstance(mine, dict):
-        assert mine.keys() == other.keys()
-        mine, other = list(mine.values()), list(other.values())
-    if isinstance(mine, list):
-        for one, another in zip(mine, other, strict=True):
-            assert_same(one, another)
+def assert_same(value: Any, expected: Any) -> None:
+    """All values of two state dicts are close."""
+    if isinstance(value, dict):
+        assert value.keys() == expected.keys()
+        value, expected = list(value.values()), list(expected.values())
+    if isinstance(value, list):
+        for part, expected_part in zip(value, expected, strict=True):
+            assert_same(part, expected_part)
     else:
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_on_the_cpu_the_step_is_taken_as_it_is() -> None:
+def test_on_the_cpu_the_step_itself_is_used() -> None:
     algorithm = begun("supervised", torch.device("cpu"), torch.float32)
 
     def step(batch: torch.Tensor) -> torch.Tensor:
@@ -88,14 +87,14 @@ def test_the_total_is_the_sum_over_all_batches() -> None:
     algorithm = begun("supervised", torch.device("cpu"), torch.float32)
     batches = torch.arange(12).view(4, 3)
     split = Split(torch.arange(12.0), 100 * torch.arange(12))
-    found = total(
+    sums = total(
         lambda inputs, targets: torch.stack([inputs[0], targets[1]]),
         split,
         batches,
         algorithm,
         algorithm.label_generator,
     )
-    assert found.tolist() == [0 + 3 + 6 + 9, 100 * (1 + 4 + 7 + 10)]
+    assert sums.tolist() == [0 + 3 + 6 + 9, 100 * (1 + 4 + 7 + 10)]
 
 
 def train(algorithm: Algorithm, epochs: int) -> list[dict[str, float]]:
@@ -103,8 +102,7 @@ def train(algorithm: Algorithm, epochs: int) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_nets_of_one_seed_stay_the_same(kind: str) -> None:
-    # What the test below relies on.
+def test_a_seed_determines_the_training(kind: str) -> None:
     nets = [begun(kind, torch.device("cpu"), torch.float32) for _ in range(2)]
     histories = [train(net, 4) for net in nets]
     assert histories[0] == histories[1]
@@ -112,13 +110,7 @@ def test_two_nets_of_one_seed_stay_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_kept_of_training_can_be_used_with_autograd(kind: str) -> None:
-    def tensors(state: Any) -> list[torch.Tensor]:
-        if isinstance(state, dict | list):
-            inner = state.values() if isinstance(state, dict) else state
-            return [tensor for one in inner for tensor in tensors(one)]
-        return [state] if isinstance(state, torch.Tensor) else []
-
+def test_the_state_after_training_works_with_autograd(kind: str) -> None:
     net = begun(kind, torch.device("cpu"), torch.float32)
     train(net, 2)
     kept = tensors(net.state_dict())
@@ -127,15 +119,14 @@ def test_what_is_kept_of_training_can_be_used_with_autograd(kind: str) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compute_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_replayed_epochs_equal_steps_taken_one_by_one(
-    kind: str, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_replayed_epochs_equal_single_steps(
+    kind: str, compute_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaying, plain = (begun(kind, torch.device("cuda"), products) for _ in range(2))
-    seen = train(replaying, 4)
+    replaying, plain = (begun(kind, torch.device("cuda"), compute_dtype) for _ in range(2))
+    history = train(replaying, 4)
     monkeypatch.setattr("ffrepro.cuda_graphs.replayed", lambda step, *_: step)
-    expected = train(plain, 4)
-    for mine, other in zip(seen, expected, strict=True):
-        assert mine == pytest.approx(other, rel=1e-4)
+    for metrics, expected in zip(history, train(plain, 4), strict=True):
+        assert metrics == pytest.approx(expected, rel=1e-4)
     assert_same(replaying.state_dict(), plain.state_dict())

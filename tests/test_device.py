@@ -35,7 +35,7 @@ def test_auto_is_the_cpu_without_a_gpu() -> None:
 
 
 @pytest.mark.usefixtures("gpus")
-def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_gpu_if_there_is_any(monkeypatch: pytest.MonkeyPatch) -> None:
     current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert device.choose_device("auto").type == "cuda"
@@ -44,19 +44,19 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     matmul = torch.backends.cuda.matmul
     matmul.allow_bf16_reduced_precision_reduction = True  # torch's default
     assert device.choose_device("cuda:1") == torch.device("cuda:1")
-    assert current == [torch.device("cuda:1")]  # graphs are captured on the current one
+    assert current == [torch.device("cuda:1")]  # graphs are captured on the current device
     assert not matmul.allow_bf16_reduced_precision_reduction  # sums are fp32
 
 
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
-def test_asking_for_a_gpu_that_is_not_there_says_so(name: str) -> None:
+def test_a_missing_gpu_is_reported(name: str) -> None:
     with pytest.raises(UserError, match=f"device={name} asks for a GPU and PyTorch sees none"):
         device.choose_device(name)
 
 
 @pytest.mark.usefixtures("gpus")
-def test_asking_for_one_gpu_too_many_says_how_many_there_are() -> None:
+def test_for_a_number_too_high_the_gpus_are_counted() -> None:
     with pytest.raises(UserError, match="device=cuda:2: there are only 2 GPUs"):
         device.choose_device("cuda:2")
 
@@ -67,7 +67,7 @@ def test_an_unknown_device_is_named(name: str) -> None:
         device.choose_device(name)
 
 
-def test_precisions_are_taken_as_they_are_named() -> None:
+def test_a_named_precision_is_taken() -> None:
     assert device.choose_precision("fp32", CPU) == "fp32"
     assert device.choose_precision("bf16", CPU) == "bf16"
     with pytest.raises(UserError, match="precision is 'fp16': expected auto, fp32 or bf16"):
@@ -90,7 +90,7 @@ def test_auto_precision_asks_the_processor(
     assert device.choose_precision("auto", CPU) == precision
 
 
-def test_numbers_too_small_for_full_speed_are_0_on_a_cpu() -> None:
+def test_denormal_numbers_are_0_on_a_cpu() -> None:
     small = torch.full((4,), 1e-30)
     torch.set_flush_denormal(False)
     try:
@@ -101,7 +101,7 @@ def test_numbers_too_small_for_full_speed_are_0_on_a_cpu() -> None:
         torch.set_flush_denormal(True)
 
 
-def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_set_unless_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     device.choose_threads(None)
@@ -112,7 +112,7 @@ def test_threads_are_set_or_left(monkeypatch: pytest.MonkeyPatch) -> None:
         device.choose_threads(0)
 
 
-def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> None:
+def test_factors_of_fp32_products_are_rounded_within_the_block_alone() -> None:
     matmul = torch.backends.mkldnn.matmul
     before = matmul.fp32_precision
     with device.rounding_factors(torch.bfloat16):
@@ -132,7 +132,7 @@ def test_factors_of_fp32_products_are_rounded_for_bf16_and_only_meanwhile() -> N
         ("cuda", {"avx512_bf16": True, "amx_bf16": True}, True),
     ],
 )
-def test_factors_are_copied_where_nothing_rounds_them_in_passing(
+def test_factors_are_copied_unless_the_product_rounds_them(
     name: str, capabilities: dict[str, bool], copies: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -140,7 +140,7 @@ def test_factors_are_copied_where_nothing_rounds_them_in_passing(
     assert not device.copies_factors(torch.float32, torch.device(name))
 
 
-def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_taken_in_huge_pages_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     importlib.reload(ffrepro)
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
@@ -149,7 +149,7 @@ def test_memory_is_taken_in_huge_pages_unless_told_otherwise(monkeypatch: pytest
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
 
 
-_TENSORS_COME_AND_GO = """
+_PAGE_FAULTS = """
 import resource
 import torch
 from ffrepro.device import choose_device
@@ -166,8 +166,8 @@ print(pages() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
-def test_tensors_use_what_was_freed_before(python: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
-    run = python("-c", _TENSORS_COME_AND_GO)
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_tensors_reuse_freed_memory(python: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
+    run = python("-c", _PAGE_FAULTS)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 1000  # of 300,000 pages that are written to, most of them in huge ones
+    assert int(run.stdout) < 1000  # of 300,000 pages that are written

@@ -1,4 +1,4 @@
-"""What the report draws, by hand numbers."""
+"""Arrays for the report, compared with numbers computed by hand."""
 
 from io import BytesIO
 
@@ -10,23 +10,23 @@ from ffrepro.forward_forward.weights import Dense
 from ffrepro.pictures import compressed, field_grid, fields, packed
 
 
-def test_fields_are_scaled_by_their_own_largest_weight_about_128() -> None:
+def test_each_field_is_scaled_by_its_largest_weight_around_128() -> None:
     fields = np.array([[0.0, 1.0, -1.0, 0.5], [0.0, 0.0, 0.0, 0.0], [-4.0, 2.0, 0.0, 1.0]]).reshape(3, 2, 2)
     bytes_ = packed({"first_layer_fields": fields})["first_layer_fields"]
     assert bytes_.dtype == np.uint8
     np.testing.assert_array_equal(bytes_, [[[128, 255], [1, 192]], [[128, 128], [128, 128]], [[1, 192], [128, 160]]])
 
 
-def test_only_the_first_fields_are_kept_in_the_shape_of_the_image() -> None:
+def test_the_first_64_fields_are_kept_in_the_shape_of_the_image() -> None:
     weight = torch.randn(6, 2000, generator=torch.Generator().manual_seed(0))
     kept = fields(Connections(Dense(weight, torch.float32)), (2, 3))
     assert kept.shape == (64, 2, 3)
     np.testing.assert_array_equal(kept[5], weight[:, 5].reshape(2, 3))
 
 
-def test_fields_are_of_what_is_below_alone_and_of_all_units_where_there_are_few() -> None:
+def test_fields_are_the_weights_from_the_image_and_not_from_the_layer_above() -> None:
     draws = torch.Generator().manual_seed(0)
-    below, above = (torch.randn(n, 6, generator=draws) for n in (30, 4))  # what is above is no image
+    below, above = (torch.randn(n, 6, generator=draws) for n in (30, 4))
     layer = Connections(*(Dense(weight.double(), torch.bfloat16) for weight in (below, above)))
     for shape in ((5, 6), (5, 2, 3)):
         kept = fields(layer, shape)
@@ -34,7 +34,7 @@ def test_fields_are_of_what_is_below_alone_and_of_all_units_where_there_are_few(
         np.testing.assert_array_equal(kept, below.t().reshape(6, *shape))
 
 
-def test_a_field_in_colour_is_scaled_by_its_largest_weight_of_all_three_channels() -> None:
+def test_a_color_field_is_scaled_by_the_largest_weight_of_all_channels() -> None:
     fields = np.array([[[0.0, 1.0, -4.0], [2.0, 0.0, 0.5]], [[0.0, 0.1, 0.0], [0.0, 0.0, -0.05]]]).reshape(2, 1, 2, 3)
     bytes_ = packed({"first_layer_fields": fields})["first_layer_fields"]
     assert bytes_.shape == (2, 1, 2, 3)
@@ -45,11 +45,11 @@ def test_a_field_in_colour_is_scaled_by_its_largest_weight_of_all_three_channels
 def test_images_become_bytes_from_black_to_white() -> None:
     images = np.array([[[0.0, 1.0], [0.5, 0.1]]])
     assert packed({"hybrid_images": images})["hybrid_images"].tolist() == [[[0, 255], [128, 26]]]
-    colour = np.array([[[[0.0, 1.0, 0.5], [0.1, 0.0, 0.0]]]])
-    assert packed({"hybrid_images": colour})["hybrid_images"].tolist() == [[[[0, 255, 128], [26, 0, 0]]]]
+    color = np.array([[[[0.0, 1.0, 0.5], [0.1, 0.0, 0.0]]]])
+    assert packed({"hybrid_images": color})["hybrid_images"].tolist() == [[[[0, 255, 128], [26, 0, 0]]]]
 
 
-def test_a_runs_pictures_take_200_kb_at_most() -> None:
+def test_the_file_of_a_run_has_at_most_200_kb() -> None:
     draws = np.random.default_rng(0)
     largest = {
         "first_layer_fields": draws.integers(0, 256, (64, 32, 32, 3), np.uint8),
@@ -68,7 +68,7 @@ def test_a_runs_pictures_take_200_kb_at_most() -> None:
     assert len(np.load(BytesIO(compressed(small)))["first_layer_fields"]) == 4
 
 
-def test_goodness_is_counted_in_bins_of_a_tenth_with_the_rest_in_the_last() -> None:
+def test_goodness_has_bins_of_width_0_1_and_one_for_larger_values() -> None:
     values = np.array([[0.05, 0.05, 0.15, 5.95, 7.0, 1e9], [-0.05, -7.0, 0.25, 0.25, 0.25, 0.25]])
     kept = packed({"goodness_right": values})
     counts, edges = kept["goodness_right"], kept["goodness_edges"]
@@ -76,11 +76,11 @@ def test_goodness_is_counted_in_bins_of_a_tenth_with_the_rest_in_the_last() -> N
     np.testing.assert_allclose(edges, np.arange(61) / 10, atol=1e-6)
     assert counts.sum(axis=1).tolist() == [6, 6]
     assert (counts[0, 0], counts[0, 1], counts[0, 59], counts[0, 60]) == (2, 1, 1, 2)
-    # A goodness that is a negative sum counts by its size.
+    # The absolute value of a negative goodness counts.
     assert (counts[1, 0], counts[1, 2], counts[1, 60]) == (1, 4, 1)
 
 
-def test_other_arrays_are_kept_as_they_are() -> None:
+def test_other_arrays_are_not_changed() -> None:
     array = np.array([1.5, 2.5])
     assert packed({"masks": array})["masks"] is array
 
@@ -99,7 +99,7 @@ def test_a_grid_has_lines_around_its_fields() -> None:
     ]
 
 
-def test_a_grid_of_fields_in_colour_is_a_grid_of_each_channel() -> None:
+def test_a_grid_of_color_fields_has_a_grid_per_channel() -> None:
     fields = np.random.default_rng(0).integers(1, 256, (5, 2, 4, 3)).astype(np.uint8)
     grid = field_grid(fields)
     assert grid.dtype == np.uint8

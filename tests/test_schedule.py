@@ -1,6 +1,7 @@
-"""The released code's schedule, and minibatches that cover an epoch."""
+"""Schedules against numbers by hand, and the minibatches of an epoch."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("epochs", "epoch", "gain"),
+    ("epochs", "epoch", "lr_factor"),
     [
         (100, 1, 1.0),
         (100, 50, 1.0),
@@ -32,51 +33,64 @@ CPU = torch.device("cpu")
         (2, 2, 0.5),
     ],
 )
-def test_the_gain_is_held_and_falls_in_a_line(epochs: int, epoch: int, gain: float) -> None:
-    assert HoldThenLinear(epochs, None).gain_of(epoch) == pytest.approx(gain, rel=1e-12)
-    assert HoldThenLinear(epochs, None).gain(epoch) == HoldThenLinear(epochs, None).gain_of(epoch)
+def test_the_factor_is_constant_and_then_decays_linearly(epochs: int, epoch: int, lr_factor: float) -> None:
+    schedule = HoldThenLinear(epochs, 0.0)
+    assert schedule.lr_factor(epoch) == pytest.approx(lr_factor, rel=1e-12)
+    assert schedule.lr_factor_at_step(epoch, 3, 7) == schedule.lr_factor(epoch)  # constant within an epoch
 
 
-@pytest.mark.parametrize(("epochs", "gains"), [(1, [0.5]), (2, [0.75, 0.25]), (3, [5 / 6, 0.5, 1 / 6])])
-def test_of_a_curve_an_epoch_has_what_its_middle_has(epochs: int, gains: list[float]) -> None:
+@pytest.mark.parametrize(("epochs", "lr_factors"), [(1, [0.5]), (2, [0.75, 0.25]), (3, [5 / 6, 0.5, 1 / 6])])
+def test_an_epoch_has_the_factor_of_its_middle(epochs: int, lr_factors: list[float]) -> None:
     schedule = WarmUpThenCosine(epochs, 0.0)
-    # Half a cosine, written as the sine that it is around its middle: 1 - sin²(πx/2) at x = (epoch - ½) / epochs.
-    expected = [1 - math.sin(math.pi / 2 * (1 - gain)) ** 2 for gain in gains]
-    assert [schedule.gain_of(epoch + 1) for epoch in range(epochs)] == pytest.approx(expected)
-    assert schedule.gain_of(epochs) > 0
-    assert schedule.gain(epochs) == pytest.approx(0.0, abs=1e-12)
+    # Half a cosine is 1 - sin²(πx/2), here at x = (epoch - ½) / epochs.
+    expected = [1 - math.sin(math.pi / 2 * (1 - lr_factor)) ** 2 for lr_factor in lr_factors]
+    assert [schedule.lr_factor(epoch + 1) for epoch in range(epochs)] == pytest.approx(expected)
+    assert schedule.lr_factor(epochs) > 0
+    assert schedule.lr_factor_at_step(epochs, 7, 7) == pytest.approx(0.0, abs=1e-12)
+    assert schedule.lr_factor_at_step(1, 1, 2) == schedule.lr_factor(1)  # the middle of the epoch
 
 
-@pytest.mark.parametrize(("epoch", "gain"), [(1, 0.25), (3, 0.75), (4, 1.0), (20, 1.0), (21, 39 / 40), (40, 1 / 40)])
-def test_a_warm_up_rises_in_a_line_before(epoch: int, gain: float) -> None:
-    assert HoldThenLinear(40, warm_up=0.1).gain(epoch) == pytest.approx(gain, rel=1e-12)
-    assert HoldThenLinear(1, warm_up=0.1).gain(1) == 1.0  # a short preview has none
+@pytest.mark.parametrize(
+    ("epoch", "lr_factor"), [(1, 0.25), (3, 0.75), (4, 1.0), (20, 1.0), (21, 39 / 40), (40, 1 / 40)]
+)
+def test_a_warm_up_is_linear(epoch: int, lr_factor: float) -> None:
+    assert HoldThenLinear(40, warm_up=0.1).lr_factor(epoch) == pytest.approx(lr_factor, rel=1e-12)
+    assert HoldThenLinear(1, warm_up=0.1).lr_factor(1) == 1.0  # a single epoch has no warm-up
 
 
-@pytest.mark.parametrize("warm_up", [0.0, -0.1, 0.6])
-def test_an_impossible_warm_up_is_the_users_mistake(warm_up: float) -> None:
-    with pytest.raises(UserError, match=r"schedule\.warm_up"):
-        HoldThenLinear(40, warm_up)
+@pytest.mark.parametrize(
+    ("epoch", "step", "lr_factor"), [(1, 5, 0.25), (1, 10, 0.5), (2, 10, 1.0), (6, 10, 0.5), (10, 10, 0.0)]
+)
+def test_a_cosine_begins_with_a_linear_warm_up_and_ends_at_0(epoch: int, step: int, lr_factor: float) -> None:
+    assert WarmUpThenCosine(10, 0.2).lr_factor_at_step(epoch, step, 10) == pytest.approx(lr_factor, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warm_up"), [(HoldThenLinear, -0.1), (HoldThenLinear, 0.6), (WarmUpThenCosine, 1.0)]
+)
+def test_an_impossible_warm_up_is_refused(schedule: Any, warm_up: float) -> None:
+    with pytest.raises(UserError, match=rf"^schedule\.warm_up is {warm_up}: expected a share of the epochs"):
+        schedule(40, warm_up)
 
 
 def test_batches_cover_each_example_once() -> None:
-    drawn = batches(1000, 100, torch.Generator().manual_seed(0), CPU)
-    assert [len(batch) for batch in drawn] == [100] * 10
-    assert sorted(torch.cat(list(drawn)).tolist()) == list(range(1000))
+    order = batches(1000, 100, torch.Generator().manual_seed(0), CPU)
+    assert [len(batch) for batch in order] == [100] * 10
+    assert sorted(torch.cat(list(order)).tolist()) == list(range(1000))
 
 
 def test_a_remainder_is_left_out() -> None:
-    drawn = torch.cat(list(batches(105, 10, torch.Generator().manual_seed(0), CPU))).tolist()
-    assert len(drawn) == 100
-    assert len(set(drawn)) == 100
-    assert max(drawn) >= 100  # which examples are left out is drawn too
+    order = torch.cat(list(batches(105, 10, torch.Generator().manual_seed(0), CPU))).tolist()
+    assert len(order) == 100
+    assert len(set(order)) == 100
+    assert max(order) >= 100  # the left-out examples are random
 
 
-def test_without_a_generator_the_order_is_that_of_the_data() -> None:
+def test_without_a_generator_the_order_of_the_data_is_kept() -> None:
     assert torch.cat(list(batches(25, 10, None, CPU))).tolist() == list(range(20))
 
 
-def test_a_generator_draws_another_order_each_epoch_and_repeats_it_from_its_seed() -> None:
+def test_a_generator_draws_a_new_order_for_each_epoch() -> None:
     generator = torch.Generator().manual_seed(3)
     first = torch.stack(list(batches(50, 5, generator, CPU)))
     second = torch.stack(list(batches(50, 5, generator, CPU)))
@@ -86,6 +100,6 @@ def test_a_generator_draws_another_order_each_epoch_and_repeats_it_from_its_seed
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
-def test_a_minibatch_that_cannot_be_filled_is_the_users_mistake(batch_size: int) -> None:
+def test_an_impossible_batch_size_is_refused(batch_size: int) -> None:
     with pytest.raises(UserError, match=f"batch_size is {batch_size}: expected 1 to 10"):
         batches(10, batch_size, None, CPU)

@@ -1,5 +1,7 @@
 """Tables of papers: every row names a preset that names the row."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -9,7 +11,8 @@ from omegaconf import OmegaConf
 
 from ffrepro import table
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF, ROOT
+from ffrepro.paths import CONF
+from ffrepro.table import Table
 
 ROWS = [(name, row) for name in table.names() for row in table.load(name).rows]
 
@@ -44,14 +47,63 @@ def test_a_row_says_what_the_paper_found_and_how_well_that_is_known(name: str, r
 
 
 @pytest.mark.parametrize("name", table.names())
-def test_a_claim_is_of_two_rows_of_its_table(name: str) -> None:
+def test_claims_and_sweeps_are_of_rows_of_their_table(name: str) -> None:
     found = table.load(name)
     for claim in found.claims:
         assert len(set(claim.rows)) == 2
-        assert set(claim.rows) <= {row.name for row in found.rows}
-        assert claim.says in (("within", "worse") if found.unit == "%" else ("lower", "alike", "nothing"))
-        assert (claim.points is not None) is (found.unit == "%")
+        found.chosen(list(claim.rows))
         assert (claim.mark in ("P", "S", "M")) is (claim.says != "nothing")
+    for sweep in found.sweeps:
+        for rows in sweep.lines.values():
+            found.chosen(rows)
+
+
+def described(folder: Path, monkeypatch: pytest.MonkeyPatch, **content: Any) -> Table:
+    """The table `made` whose description has this content."""
+    head = {"title": "", "paper": "", "about": "", "seeds": [0], "metric": "test_loss", "rows": []}
+    (folder / "made").mkdir()
+    (folder / "made" / "table.yaml").write_text(yaml.safe_dump(head | content))
+    monkeypatch.setattr(table, "EXPERIMENTS", folder)
+    return table.load("made")
+
+
+@pytest.mark.parametrize(
+    ("claim", "problem"),
+    [
+        ({"says": "lower", "test": "guess"}, "has the test 'guess': expected interval, welch, points, ratio"),
+        ({"says": "within", "test": "welch"}, "says 'within': welch decides"),
+        ({"says": "within", "test": "points"}, "points and ratio belong to the tests of their names alone"),
+        ({"says": "lower", "test": "welch", "ratio": 0.9}, "points and ratio belong to the tests of their names alone"),
+        ({"says": "lower", "test": "interval", "splits": ["tset"]}, "has the split 'tset'"),
+    ],
+)
+def test_a_claim_names_a_test_that_can_decide_it(
+    claim: dict[str, Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=re.escape(problem)):
+        described(tmp_path, monkeypatch, claims=[{"text": "T", "rows": ["a", "b"], **claim}])
+
+
+@pytest.mark.parametrize("lines", [{}, {"a": ["x"]}, {"a": ["x", "y"], "b": ["x"]}])
+def test_a_sweep_has_a_row_for_each_value_of_each_line(
+    lines: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = {"label": "L", "axis": "a", "values": [1, 2], "lines": lines}
+    with pytest.raises(UserError, match="sweep 'L': expected lines, each with a row for each value"):
+        described(tmp_path, monkeypatch, sweeps=[sweep])
+
+
+def test_a_row_may_have_its_own_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": "a", "label": "A", "experiment": "a"}]
+    rows.append({"name": "b", "label": "B", "experiment": "b", "metric": "test_error_softmax"})
+    found = described(tmp_path, monkeypatch, rows=rows)
+    assert [found.metric_of(row).heading for row in found.rows] == ["Test loss", "Test error, by softmax, %"]
+
+
+def test_an_unknown_metric_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": "a", "label": "A", "experiment": "a", "metric": "test_eror"}]
+    with pytest.raises(UserError, match="there is no metric 'test_eror'"):
+        described(tmp_path, monkeypatch, rows=rows)
 
 
 @pytest.mark.parametrize("name", table.names())
@@ -61,13 +113,6 @@ def test_rows_are_named_once_and_every_preset_has_its_row(name: str) -> None:
     presets = {f"{name}/{path.stem}" for path in (CONF / "experiment" / name).glob("*.yaml")}
     assert {row.experiment for row in rows} == presets
     assert table.load(name).seeds
-
-
-@pytest.mark.parametrize("name", table.names())
-def test_every_table_has_its_command_and_is_tried_by_ci(name: str) -> None:
-    target = f"reproduce-{name}"
-    assert f"\n{target}: table = {name}\n" in (ROOT / "Makefile").read_text()
-    assert target in (ROOT / ".ci" / "run").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
-"""Learning procedures, one file each, complete and readable from top to bottom.
+"""Learning algorithms, one file each, to be read from top to bottom.
 
-An algorithm is made from its hyperparameters alone; `begin` hands it what a run provides. The runner owns
-epochs, clock, logging, checkpoints and the choice of what to evaluate; an algorithm file stays free of them.
+An algorithm is constructed from its hyperparameters. `begin` gives it the data, the net and the schedule of a run. The
+runner owns epochs, time, logging, checkpoints and the choice of splits to evaluate; algorithm files do not deal with
+them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
-from ffrepro.architecture import Architecture
+from ffrepro.architecture import LayerArchitecture, ModuleArchitecture
 from ffrepro.dataset import Dataset, Split
-from ffrepro.forward_forward.goodness import Goodness
+from ffrepro.errors import UserError
+from ffrepro.forward_forward.connections import Connections
 from ffrepro.schedule import Schedule
 
 Metrics = dict[str, float]
@@ -20,55 +24,101 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run provides to its algorithm."""
+    """The data, the net and the schedule of a run.
+
+    Args:
+        dataset: all splits, on `device`.
+        architecture: builds connections, modules or both.
+        schedule: the epochs, and the factor on the learning rates.
+        seed: the seed of all random numbers.
+        device: the device of the net.
+        compute_dtype: the precision of matrix products.
+        param_dtype: the precision of weights and optimizer state.
+    """
 
     dataset: Dataset
-    architecture: Architecture
-    goodness: Goodness
+    architecture: LayerArchitecture | ModuleArchitecture
     schedule: Schedule
     seed: int
     device: torch.device
-    products: torch.dtype
-    state: torch.dtype = torch.float32
+    compute_dtype: torch.dtype
+    param_dtype: torch.dtype = torch.float32
+
+    def generators(self) -> tuple[torch.Generator, torch.Generator]:
+        """Generators on the CPU and on the run's device.
+
+        Weights and the order of the data come from the CPU, so that a seed gives the same on every device.
+        """
+        return torch.Generator().manual_seed(self.seed), torch.Generator(self.device).manual_seed(self.seed)
+
+    def connections(
+        self, input_shape: tuple[int, ...], generator: torch.Generator, top_down_units: int | None = None
+    ) -> Sequence[Connections]:
+        """The connections of hidden layers. For the arguments see `LayerArchitecture`.
+
+        Raises:
+            UserError: the architecture has no such connections, or they do not fit the input.
+        """
+        if not isinstance(self.architecture, LayerArchitecture):
+            raise UserError(
+                f"architecture {type(self.architecture).__name__} learns through autograd alone, and this algorithm "
+                "trains hidden layers in closed form: expected architecture=mlp or local_receptive_fields."
+            )
+        return self.architecture.connections(
+            input_shape,
+            generator,
+            device=self.device,
+            compute_dtype=self.compute_dtype,
+            param_dtype=self.param_dtype,
+            top_down_units=top_down_units,
+        )
+
+    def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:
+        """A net of modules on the run's device. For the arguments see `ModuleArchitecture`.
+
+        Raises:
+            UserError: the architecture has no modules, or they do not fit the input.
+        """
+        if not isinstance(self.architecture, ModuleArchitecture):
+            raise UserError(
+                f"architecture {type(self.architecture).__name__} has no blocks of modules, which this algorithm "
+                "trains: expected an architecture with `blocks`, such as mlp."
+            )
+        net = self.architecture.blocks(input_shape, n_outputs, generator)
+        return net.to(self.device, self.param_dtype).to(memory_format=torch.channels_last)
 
 
 class Algorithm(Protocol):
-    """Owns its net, its optimizer state and its random numbers."""
+    """A learning algorithm with its net, its optimizer state and its random numbers.
 
-    # How many times the whole net's products are computed for an image: what estimates of time are made from.
-    @property
-    def training_passes(self) -> float: ...
-
-    @property
-    def test_passes(self) -> float: ...
-
-    # Groups of the config that make no difference here: to choose an option of one is a user's mistake.
-    unused: ClassVar[tuple[str, ...]]
+    An algorithm may name config groups that it ignores in a class attribute, as in `unused = ("architecture",)`. To
+    choose an option of such a group is then an error.
+    """
 
     def begin(self, setting: Setting) -> None:
-        """Build the net for `setting`. Called once, before anything else."""
+        """Build the net for `setting`. Called once, first."""
         ...
 
     def train_epoch(self, epoch: int) -> Metrics:
-        """Train `epoch` (from 1); the metrics hold at least `loss`."""
+        """Train `epoch` (from 1). The metrics hold at least `loss`."""
         ...
 
     def monitor(self, split: Split) -> Metrics:
-        """Errors that are cheap enough to be measured after every epoch."""
+        """Metrics that are cheap enough for every epoch."""
         ...
 
     def evaluate(self, split: Split) -> Metrics:
-        """`error` in percent is the headline, of text `perplexity`, or `loss`; the other keys are named after it."""
+        """All metrics. The headline is called `error` (in percent), `perplexity` or `loss`, see `ffrepro.metric`."""
         ...
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
-        """Arrays from which the report draws, beside the numbers of the record; for names see `packed`."""
+        """Arrays for the report's figures; for names see `pictures.packed`."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training depends on and changes: tensors and Python's plain values, in lists and dicts."""
+        """Everything that training changes: tensors and plain Python values, in lists and dicts."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state; where there are CUDA graphs it is copied into the tensors whose places they know."""
+        """Continue from such a state. Tensors are changed in place, since CUDA graphs hold their addresses."""
         ...

@@ -1,7 +1,7 @@
-"""Counted predictions of the next character: what a net that learns has to do better than.
+"""Predict the next character by counting, as a baseline for nets.
 
-Source: I. Witten, T. Bell, The zero-frequency problem, IEEE Transactions on Information Theory 37 (1991), method C;
-as an interpolation of all orders. Nothing is drawn, so that every seed gives the same.
+Source: I. Witten, T. Bell, The zero-frequency problem, IEEE Transactions on Information Theory 37 (1991), method C,
+interpolated over all orders. Nothing is random: every seed gives the same result.
 """
 
 import math
@@ -19,16 +19,14 @@ from ffrepro.rollout import samples
 
 
 class NGram:
-    """How often each character came after the ones before it, in the training windows.
+    """Count how often each character follows each context in the training windows.
 
     Args:
-        order: characters that are looked at, the predicted one among them; 1 counts single characters, and for 0
-            all are alike.
+        order: the length of the counted strings, including the predicted character. With 1 single characters are
+            counted; with 0 all characters are equally likely.
     """
 
-    training_passes: ClassVar[float] = 0.0
-    test_passes: ClassVar[float] = 0.0
-    unused: ClassVar[tuple[str, ...]] = ("architecture", "goodness")
+    unused: ClassVar[tuple[str, ...]] = ("architecture",)
 
     def __init__(self, *, order: int) -> None:
         if order < 0:
@@ -43,7 +41,7 @@ class NGram:
             raise UserError(
                 f"algorithm.order is {self.order}: expected at most {self.window + 1}, a window and the next character."
             )
-        # Of each length of context: the contexts there were, sorted, and how often each character came after them.
+        # For each context length: the sorted contexts of the training text, and the counts of the next character.
         self.contexts = [torch.empty(0, dtype=torch.long) for _ in range(self.order)]
         self.counts = [torch.empty(0, self.n_symbols, dtype=torch.double) for _ in range(self.order)]
 
@@ -52,41 +50,42 @@ class NGram:
         for length in range(self.order):
             context = self._context(symbols, length)
             self.contexts[length], place = torch.unique(context, return_inverse=True)
-            both = place * self.n_symbols + self.train.targets
-            counts = torch.bincount(both, minlength=len(self.contexts[length]) * self.n_symbols)
+            pair = place * self.n_symbols + self.train.targets
+            counts = torch.bincount(pair, minlength=len(self.contexts[length]) * self.n_symbols)
             self.counts[length] = counts.view(-1, self.n_symbols).double()
         return {"loss": math.log(self.monitor(self.train)["perplexity"])}
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """Windows (B, window · n_symbols) -> of each next character (B, n_symbols), in float64.
+        """The probabilities of the next character (B, n_symbols) in float64, given windows (B, window · n_symbols).
 
-        P(c | h) = (n(h c) + t(h) P(c | h')) / (n(h) + t(h)), where h' is h without its first character, and t(h) is how
-        many different characters came after h. Below the shortest context all characters are alike.
+        P(c | h) = (n(h c) + t(h) P(c | h')) / (n(h) + t(h)). Here h' is h without its first character, and t(h) is the
+        number of different characters that followed h. At the bottom of the recursion all characters are equally
+        likely.
         """
-        likely = torch.full((len(inputs), self.n_symbols), 1 / self.n_symbols, dtype=torch.double, device=inputs.device)
+        p = torch.full((len(inputs), self.n_symbols), 1 / self.n_symbols, dtype=torch.double, device=inputs.device)
         symbols = self._symbols(inputs)
         for length in range(self.order):
-            known, counts = self.contexts[length], self.counts[length]
-            wanted = self._context(symbols, length)
-            place = torch.searchsorted(known, wanted).clamp_max(len(known) - 1)
-            seen = counts[place] * (known[place] == wanted).unsqueeze(1)
-            different = (seen > 0).sum(1, keepdim=True)
-            # A context that never was has no counts: what the shorter one says stands.
-            likely = torch.where(
-                different > 0, (seen + different * likely) / (seen.sum(1, keepdim=True) + different), likely
+            known = self.contexts[length]
+            context = self._context(symbols, length)
+            place = torch.searchsorted(known, context).clamp_max(len(known) - 1)
+            counts = self.counts[length][place] * (known[place] == context).unsqueeze(1)
+            n_different = (counts > 0).sum(1, keepdim=True)
+            # For an unknown context the shorter context decides.
+            p = torch.where(
+                n_different > 0, (counts + n_different * p) / (counts.sum(1, keepdim=True) + n_different), p
             )
-        return likely
+        return p
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The logarithms of the probabilities."""
         return self.probabilities(inputs).log()
 
     def _symbols(self, inputs: Tensor) -> Tensor:
-        """Windows (B, window · n_symbols) -> places in the alphabet, (B, window)."""
+        """The indices of the characters (B, window), given windows (B, window · n_symbols)."""
         return inputs.view(len(inputs), self.window, self.n_symbols).argmax(-1)
 
     def _context(self, symbols: Tensor, length: int) -> Tensor:
-        """The last `length` characters of each window, as one number (B,)."""
+        """The last `length` characters of each window, encoded as a number (B,)."""
         number = torch.zeros_like(symbols[:, 0])
         for place in range(self.window - length, self.window):
             number = number * self.n_symbols + symbols[:, place]
@@ -100,7 +99,7 @@ class NGram:
         return measured(self.logits(split.inputs), split)
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:
-        """Text that it writes."""
+        """Text that the model writes."""
         return samples(self.logits, split, self.n_symbols)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,51 +1,44 @@
-"""Architectures: from a few numbers to the connections of each hidden layer."""
+"""Architectures, which build nets from a few numbers.
 
+Algorithms that learn in closed form need the connections of hidden layers. Algorithms that use autograd need blocks of
+modules. An architecture builds connections, modules or both.
+"""
+
+import math
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
 
 
-class Architecture(Protocol):
-    """Hidden layers in the order of a bottom-up pass.
+@runtime_checkable
+class LayerArchitecture(Protocol):
+    """Hidden layers in the order of a bottom-up pass."""
 
-    Attributes:
-        shares_weights: all places, which the shapes below begin with, have the same.
-    """
-
-    shares_weights: ClassVar[bool]
-
-    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """The shape of the matrices by which each layer is driven from below, over an image of `input_shape`.
-
-        Raises:
-            UserError: the layers do not fit the image or each other.
-        """
-        ...
-
-    def build(
+    def connections(
         self,
         input_shape: tuple[int, ...],
         generator: torch.Generator,
         *,
         device: torch.device,
-        products: torch.dtype,
-        state: torch.dtype,
-        top: int | None = None,
+        compute_dtype: torch.dtype,
+        param_dtype: torch.dtype,
+        top_down_units: int | None = None,
     ) -> Sequence[Connections]:
-        """New connections; drawn on the CPU, so that a seed gives one net on every device.
+        """Draw the connections of each hidden layer.
 
         Args:
-            input_shape: (height, width) of the image below, in colour (height, width, 3).
-            generator: of the CPU.
-            device: where they are kept.
-            products: precision of the matrix products.
-            state: precision of what is kept.
-            top: where it is given, every layer sees the one above it too, a second source after what is below, and
-                the highest one so many units above it.
+            input_shape: (height, width) of an image, (height, width, 3) in color.
+            generator: on the CPU, so that a seed gives the same net on every device.
+            device: the device of the weights.
+            compute_dtype: the precision of the matrix products.
+            param_dtype: the precision of weights and velocities.
+            top_down_units: if given, every layer also sees the layer above as a second source, and the highest layer
+                sees this many units.
 
         Raises:
             UserError: the layers do not fit the image or each other.
@@ -53,7 +46,25 @@ class Architecture(Protocol):
         ...
 
 
-def check_gain(init_gain: float) -> None:
-    """Raises UserError where `init_gain` is none of a variance."""
-    if not 0 < init_gain < float("inf"):
-        raise UserError(f"architecture.init_gain is {init_gain}: expected more than 0.")
+@runtime_checkable
+class ModuleArchitecture(Protocol):
+    """Blocks of modules, whose parameters learn through autograd."""
+
+    def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:
+        """A net in fp32 on the CPU, with an entry for each block. The last block gives the output (B, n_outputs).
+
+        Args:
+            input_shape: the shape of an example. The first block gets flattened examples (B, n), with channels last.
+            n_outputs: the size of the output.
+            generator: on the CPU; draws the weights.
+
+        Raises:
+            UserError: the net does not fit the input.
+        """
+        ...
+
+
+def check_variance_scale(init_variance_scale: float) -> None:
+    """Raise UserError unless `init_variance_scale` is positive and finite."""
+    if not 0 < init_variance_scale < math.inf:
+        raise UserError(f"architecture.init_variance_scale is {init_variance_scale}: expected more than 0.")

@@ -2,56 +2,62 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
+from torch import nn
 
-from ffrepro.architecture import check_gain
+from ffrepro.architecture import check_variance_scale
+from ffrepro.architecture.modules import draw_linear, linear
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
 from ffrepro.forward_forward.weights import Dense
 
 
 class Mlp:
-    """Hidden layers of `widths` units. W ~ N(0, `init_gain` / fan_in), biases 0.
+    """Hidden layers of `widths` ReLU units. W ~ N(0, `init_variance_scale` / fan_in), biases 0.
 
-    The released code's `init_gain` is 1. Its fan_in is the number of units *below*. Where units see two sources, each
-    matrix has its own: counted together, the ten units of a label would hardly be heard beside thousands below.
+    The scale in the released code is 1. Each source of a layer has its own fan-in. With a joint fan-in the ten units of
+    a label would hardly count against thousands of units below. The output layer of `blocks` starts at 0.
     """
 
-    shares_weights: ClassVar[bool] = False
-
-    def __init__(self, widths: Sequence[int], init_gain: float) -> None:
+    def __init__(self, widths: Sequence[int], init_variance_scale: float) -> None:
         if not widths or min(widths) < 1:
             raise UserError(
-                f"architecture.widths is {list(widths)}: expected one positive width a hidden layer, as in [2000,2000]."
+                f"architecture.widths is {list(widths)}: expected a positive width for each hidden layer, as in "
+                "[2000,2000]."
             )
+        check_variance_scale(init_variance_scale)
         self.widths = list(widths)
-        check_gain(init_gain)
-        self.init_gain = init_gain
+        self.init_variance_scale = init_variance_scale
 
-    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """See `Architecture.shapes`: (fan_in, width)."""
-        return list(zip([math.prod(input_shape), *self.widths[:-1]], self.widths, strict=True))
-
-    def build(
+    def connections(
         self,
         input_shape: tuple[int, ...],
         generator: torch.Generator,
         *,
         device: torch.device,
-        products: torch.dtype,
-        state: torch.dtype,
-        top: int | None = None,
+        compute_dtype: torch.dtype,
+        param_dtype: torch.dtype,
+        top_down_units: int | None = None,
     ) -> list[Connections]:
-        """See `Architecture.build`."""
-        above = [None] * len(self.widths) if top is None else [*self.widths[1:], top]
-        built = []
-        for (below, width), units_above in zip(self.shapes(input_shape), above, strict=True):
-            sources = [below] if units_above is None else [below, units_above]
+        """See `LayerArchitecture.connections`."""
+        below = [math.prod(input_shape), *self.widths[:-1]]
+        above = [None] * len(self.widths) if top_down_units is None else [*self.widths[1:], top_down_units]
+        layers = []
+        for width, *sources in zip(self.widths, below, above, strict=True):
             weights = [
-                torch.randn(n, width, generator=generator, dtype=torch.float32).mul_((self.init_gain / n) ** 0.5)
-                for n in sources
+                draw_linear(fan_in, width, self.init_variance_scale, generator)
+                for fan_in in sources
+                if fan_in is not None
             ]
-            built.append(Connections(*(Dense(weight.to(device, state), products) for weight in weights)))
-        return built
+            layers.append(Connections(*(Dense(weight.to(device, param_dtype), compute_dtype) for weight in weights)))
+        return layers
+
+    def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:
+        """See `ModuleArchitecture.blocks`."""
+        below = [math.prod(input_shape), *self.widths[:-1]]
+        hidden = [
+            nn.Sequential(linear(draw_linear(fan_in, width, self.init_variance_scale, generator)), nn.ReLU())
+            for fan_in, width in zip(below, self.widths, strict=True)
+        ]
+        return nn.Sequential(*hidden, linear(torch.zeros(self.widths[-1], n_outputs)))

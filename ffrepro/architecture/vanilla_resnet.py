@@ -1,44 +1,42 @@
-"""Residual nets with their shortcuts weighted or taken out: the V2 layout of bottlenecks.
+"""Residual nets with weighted shortcuts or without shortcuts: bottlenecks in the V2 layout.
 
-Sources: K. He, X. Zhang, S. Ren, J. Sun, Identity Mappings in Deep Residual Networks, arXiv 1603.05027, for the layout;
-G. Zhang, A. Botev, J. Martens, Deep Learning without Shortcuts, arXiv 2203.08120 (TAT), section 5, for the weighted
-shortcuts and nets without any; for the initialisation DKS, arXiv 2110.01765, section 8.
+Sources: K. He, X. Zhang, S. Ren, J. Sun, Identity Mappings in Deep Residual Networks, arXiv 1603.05027, for the layout.
+G. Zhang, A. Botev, J. Martens, Deep Learning without Shortcuts, arXiv 2203.08120 (TAT), section 5, for the shortcuts.
+DKS, arXiv 2110.01765, section 8, for the initialization.
 """
-
-from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ffrepro.architecture.modules import Images
 from ffrepro.errors import UserError
 from ffrepro.kernel_shaping.activations import ActivationChoice
 from ffrepro.kernel_shaping.maps import Activation
 from ffrepro.kernel_shaping.network import Chain, Network, Shortcut
+from ffrepro.kernel_shaping.shaped_net import Activated, ShapedNet
 
 _GROUPS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-_EXPANSION = 4  # of a bottleneck: its output's channels over those of its 3 × 3 convolution
+_EXPANSION = 4  # the ratio of a bottleneck's output channels to the channels of its 3 × 3 convolution
 _STEMS = ("imagenet", "small")
 _NORMALIZATIONS = (None, "batch", "layer")
 _INITIALIZATIONS = ("orthogonal_delta", "he")
 
 
 class VanillaResnet:
-    """A net of any depth in `_GROUPS`, without or with shortcuts.
+    """A residual net with or without shortcuts.
 
     Args:
         depth: 26, 50, 101 or 152 layers with weights.
-        width: channels of the first group's 3 × 3 convolutions; ImageNet's nets have 64.
-        shortcut_weight: w of w · shortcut + √(1 - w²) · branch, 0 for no shortcuts; None for the plain sum of both.
-        normalization: before each activation: None, batch (BatchNorm) or layer (LayerNorm over an image's channels and
-            places).
-        stem: imagenet, a 7 × 7 convolution with stride 2 and a maximum over 3 × 3 with stride 2, the paper's; or small,
-            a 3 × 3 convolution with stride 2, for small images.
-        initialization: orthogonal_delta, which keeps mean squares, or he, normal with variance 2 / fan_in.
-        activation: what is made for the net's depth.
+        width: the channels of the 3 × 3 convolutions in the first group; 64 in nets for ImageNet.
+        shortcut_weight: w of w · shortcut + √(1 - w²) · branch; 0 for no shortcuts, None for the plain sum.
+        normalization: before each activation: None, batch (BatchNorm) or layer (LayerNorm over the channels and places
+            of an image).
+        stem: imagenet, a 7 × 7 convolution with stride 2 and 3 × 3 max pooling with stride 2, as in the paper; or
+            small, a 3 × 3 convolution with stride 2, for small images.
+        initialization: orthogonal_delta, which preserves mean squares, or he, normal with variance 2 / fan_in.
+        activation: makes the activation function for a net.
     """
-
-    shares_weights: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,21 +59,21 @@ class VanillaResnet:
             raise UserError(f"architecture.normalization is {normalization!r}: expected null, batch or layer.")
         if stem not in _STEMS:
             raise UserError(f"architecture.stem is {stem!r}: expected one of {', '.join(_STEMS)}.")
-        self.depth = depth
-        self.width = width
-        self.shortcut_weight = shortcut_weight
-        self.normalization = normalization
         if initialization not in _INITIALIZATIONS:
             raise UserError(
                 f"architecture.initialization is {initialization!r}: expected one of {', '.join(_INITIALIZATIONS)}."
             )
+        self.depth = depth
+        self.width = width
+        self.shortcut_weight = shortcut_weight
+        self.normalization = normalization
         self.stem = stem
         self.initialization = initialization
         self.activation = activation
 
     @property
     def network(self) -> Network | None:
-        """What kernel shaping has to know of the net; None with plain shortcuts, which lengths grow with."""
+        """The net for kernel shaping; None for plain shortcuts, which let lengths grow."""
         blocks = _GROUPS[self.depth]
         weight = self.shortcut_weight
         if weight is None:
@@ -84,80 +82,68 @@ class VanillaResnet:
             return [Chain(3 * sum(blocks) + 1)]
         network: list[Chain | Shortcut] = []
         for n in blocks:
-            # The first shortcut of a group has a convolution, and shares the activation before the branch.
+            # The first shortcut of a group has a convolution after the activation that it shares with the branch.
             network += [Chain(1), Shortcut(2, weight), *[Shortcut(3, weight)] * (n - 1)]
         return [*network, Chain(1)]
 
-    def module(self, n_classes: int, generator: torch.Generator) -> "Net":
-        """The net for images (B, 3, height, width) -> logits (B, n_classes); drawn on the CPU."""
-        net = Net(self, self.activation.made_for(self.network), n_classes)
-        for one in net.modules():
-            if isinstance(one, nn.Conv2d | nn.Linear):
-                if self.initialization == "he":
-                    nn.init.kaiming_normal_(one.weight, nonlinearity="relu", generator=generator)
-                else:
-                    scaled_orthogonal_delta_(one.weight, generator)
-                if one.bias is not None:
-                    nn.init.zeros_(one.bias)
+    def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> ShapedNet:
+        """See `ModuleArchitecture.blocks`. The blocks are the stem, the bottlenecks and the head.
+
+        Raises:
+            UserError: the input is not an image.
+        """
+        if len(input_shape) not in (2, 3):
+            raise UserError(f"architecture=vanilla_resnet takes images: found inputs of {input_shape}.")
+        images, biased = Images(input_shape), self.normalization is None
+        activation, colors = self.activation.made_for(self.network), images.shape[2]
+        stem: list[nn.Module] = [nn.Conv2d(colors, self.width, 3, stride=2, padding=1, bias=biased)]
+        if self.stem == "imagenet":
+            stem = [nn.Conv2d(colors, self.width, 7, stride=2, padding=3, bias=biased), nn.MaxPool2d(3, 2, padding=1)]
+        blocks: list[nn.Module] = [nn.Sequential(images, *stem)]
+        channels = self.width
+        for group, n_blocks in enumerate(_GROUPS[self.depth]):
+            for block in range(n_blocks):
+                inner = self.width * 2**group
+                stride = 2 if block == 0 and group else 1
+                blocks.append(Bottleneck(self, activation, channels, inner, stride=stride, first=block == 0))
+                channels = inner * _EXPANSION
+        blocks.append(Head(_normalization(self.normalization, channels), activation, channels, n_outputs))
+        shaped = None if self.normalization is not None else self.network
+        net = ShapedNet(blocks, shaped, activation)
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                self._draw(module, generator)
         return net
 
-    def shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """See `Architecture.shapes`: of each convolution (places, fan_in, channels)."""
-        side = -(-input_shape[0] // (4 if self.stem == "imagenet" else 2))
-        kernel = 7 if self.stem == "imagenet" else 3
-        shapes: list[tuple[int, ...]] = [((-(-input_shape[0] // 2)) ** 2, 3 * kernel**2, self.width)]
-        channels = self.width
-        for group, blocks in enumerate(_GROUPS[self.depth]):
-            inner, outer = self.width * 2**group, self.width * 2**group * _EXPANSION
-            for block in range(blocks):
-                before = side
-                side = -(-side // 2) if block == 0 and group else side
-                shapes += [(before**2, channels, inner), (side**2, 9 * inner, inner), (side**2, inner, outer)]
-                if block == 0 and self.shortcut_weight != 0:
-                    shapes.append((side**2, channels, outer))
-                channels = outer
-        return shapes
-
-    def build(self, *_: object, **__: object) -> NoReturn:
-        """Other algorithms' layers are matrices, which this net has none of."""
-        raise UserError("architecture=vanilla_resnet is a convolutional net: expected algorithm=tat, which trains it.")
-
-
-class Net(nn.Module):
-    """Stem, bottlenecks, an activation, the mean over places, logits."""
-
-    def __init__(self, plan: VanillaResnet, activation: Activation, n_classes: int) -> None:
-        super().__init__()
-        biased = plan.normalization is None
-        if plan.stem == "imagenet":
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, plan.width, 7, stride=2, padding=3, bias=biased), nn.MaxPool2d(3, stride=2, padding=1)
-            )
+    def _draw(self, module: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+        if self.initialization == "he":
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
         else:
-            self.stem = nn.Sequential(nn.Conv2d(3, plan.width, 3, stride=2, padding=1, bias=biased))
-        blocks, channels = [], plan.width
-        for group, n in enumerate(_GROUPS[plan.depth]):
-            for block in range(n):
-                inner = plan.width * 2**group
-                stride = 2 if block == 0 and group else 1
-                blocks.append(Bottleneck(plan, activation, channels, inner, stride=stride, first=block == 0))
-                channels = inner * _EXPANSION
-        self.blocks = nn.ModuleList(blocks)
-        self.normalization = _normalization(plan.normalization, channels)
-        self.activation = Activated(activation)
-        self.logits = nn.Linear(channels, n_classes)
+            scaled_orthogonal_delta_(module.weight, generator)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x: Tensor = self.stem(images)
-        for block in self.blocks:
-            x = block(x)
+
+class Head(nn.Module):
+    """An activation, the mean over places and a linear layer, from (B, channels, height, width) to (B, n_outputs)."""
+
+    def __init__(self, normalization: nn.Module, activation: Activation, channels: int, n_outputs: int) -> None:
+        super().__init__()
+        self.normalization = normalization
+        self.activation = Activated(activation)
+        self.output = nn.Linear(channels, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.normalization(x))
-        logits: Tensor = self.logits(x.mean((2, 3)))
-        return logits
+        outputs: Tensor = self.output(x.mean((2, 3)))
+        return outputs
 
 
 class Bottleneck(nn.Module):
-    """1 × 1, 3 × 3 and 1 × 1 convolutions, each after an activation, and perhaps a shortcut around them."""
+    """1 × 1, 3 × 3 and 1 × 1 convolutions, each after an activation, with an optional shortcut.
+
+    Maps (B, channels, height, width) to (B, 4 · inner, height / stride, width / stride).
+    """
 
     def __init__(
         self, plan: VanillaResnet, activation: Activation, channels: int, inner: int, *, stride: int, first: bool
@@ -181,7 +167,6 @@ class Bottleneck(nn.Module):
             self.projection = nn.Conv2d(channels, outer, 1, stride=stride, bias=biased)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, height, width) -> (B, 4 · inner, height / stride, width / stride)."""
         activities = self.activations[0](self.normalizations[0](x))
         shortcut: Tensor = x if self.projection is None else self.projection(activities)
         branch: Tensor = self.convolutions[0](activities)
@@ -196,35 +181,24 @@ class Bottleneck(nn.Module):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1 × 1 convolution with stride 1 as the product of matrices that it is.
+    """A 1 × 1 convolution with stride 1, computed as a matrix product.
 
-    With channels last nothing is copied for it, and a net learns faster on a CPU (`make benchmark PARTS=deep_nets`).
+    With channels last this needs no copies, and nets train faster on a CPU (`make benchmark PARTS=deep_nets`).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
-class Activated(nn.Module):
-    """An activation function as a module, so that what it is given can be looked at."""
-
-    def __init__(self, function: Activation) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
 def scaled_orthogonal_delta_(weight: Tensor, generator: torch.Generator) -> None:
-    """Draw weights (out, in) or kernels (out, in, height, width) that keep mean squares, in place.
+    """Draw weights (out, in) or kernels (out, in, height, width) that preserve mean squares, in place.
 
-    A kernel is 0 but in its middle, which is uniformly orthogonal times max(√(out / in), 1).
+    The center of a kernel is a uniformly drawn orthogonal matrix times max(√(out / in), 1). The rest is 0.
     """
     out, fan_in = weight.shape[:2]
     normal = torch.randn(max(out, fan_in), min(out, fan_in), generator=generator, dtype=torch.float64)
     orthogonal, triangular = torch.linalg.qr(normal)
-    orthogonal = orthogonal * triangular.diagonal().sign()  # uniform, not as the algorithm happens to sign it
+    orthogonal = orthogonal * triangular.diagonal().sign()  # which makes the distribution uniform
     matrix = (orthogonal if out >= fan_in else orthogonal.t()) * max((out / fan_in) ** 0.5, 1.0)
     with torch.no_grad():
         weight.zero_()

@@ -1,1 +1,1 @@
-"""Commands that start runs, and what the command lines share."""
+"""The commands of the Makefile, and the parts that they share."""

@@ -1,4 +1,4 @@
-"""What the commands for a whole table have in common."""
+"""Options, checks and exit codes that the commands share."""
 
 import argparse
 import re
@@ -11,66 +11,69 @@ from ffrepro.commands.suggestions import mistakes_explained
 from ffrepro.errors import UserError
 from ffrepro.paths import ROOT, from_root
 
-_NO_WORDS = ("true", "false", "null", "nan", "inf")  # for Hydra
+_NOT_STRINGS = ("true", "false", "null", "nan", "inf")  # in Hydra's grammar
 
 
-def parser(program: str, description: str) -> argparse.ArgumentParser:
-    """One that knows the table, its rows, how many run side by side, where results go, and other options of a run."""
-    made = argparse.ArgumentParser(prog=program, description=description)
-    made.add_argument("table", help=f"one of {', '.join(table.names())}")
-    made.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
-    made.add_argument("--jobs", default="1", help="runs side by side, which share the processor's cores")
-    made.add_argument("--results", default="results", help="folder for what is recorded, from the repository root")
-    made.add_argument("overrides", nargs="*", help="anything else for every run, as in tracking=none")
-    return made
+def table_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """A parser for commands that run the rows of a table."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("table", help=f"one of {', '.join(table.names())}")
+    parser.add_argument("--rows", default="", help="as in bp,ff_supervised; else all")
+    parser.add_argument("--jobs", default="1", help="runs side by side, which share the processor's cores")
+    parser.add_argument("--results", default="results", help="folder for the records, from the repository root")
+    parser.add_argument("overrides", nargs="*", help="other options for every run, as in tracking=none")
+    return parser
 
 
 def refuse(overrides: list[str], own: dict[str, str]) -> None:
-    """Complain of options that the command itself sets.
+    """Refuse options that the command itself sets.
 
     Args:
         overrides: of the command line.
-        own: the names of such options, and what to do instead. The name of a group stands for all its options.
+        own: such options, and what to do instead. The name of a group stands for all its options.
 
     Raises:
-        UserError: one is among `overrides`.
+        UserError: `overrides` have such an option.
     """
     for override in overrides:
-        name = override.lstrip("+~").partition("=")[0]
-        for known in (name, name.partition(".")[0]):
-            if known in own:
-                raise UserError(f"{override}: {own[known]}.")
+        option = override.lstrip("+~").partition("=")[0]
+        for name in (option, option.partition(".")[0]):
+            if name in own:
+                raise UserError(f"{override}: {own[name]}.")
 
 
 def results_option(results: str, overrides: list[str]) -> list[str]:
-    """The folder `results` as an option of a run; nothing where it is the usual one.
+    """The folder `results` as an option of a run; none for the default folder.
 
     Raises:
         UserError: it is no folder for results, or `overrides` have another.
     """
-    if any(text.startswith("results_dir=") for text in overrides):
+    if any(override.startswith("results_dir=") for override in overrides):
         raise UserError("results_dir is an option of one run: here it is RESULTS=my-results (or --results my-results).")
     if not results.strip() or from_root(results) == ROOT:
         raise UserError(f"RESULTS is {results!r}: expected a folder of its own, as in RESULTS=my-results.")
     if results == "results":
         return []
-    # Hydra reads a bare word, and takes numbers, commas and the like for what they look like.
-    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", results) and results.lower() not in _NO_WORDS
+    # Hydra parses numbers, commas and some words unless they are quoted.
+    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", results) and results.lower() not in _NOT_STRINGS
     return [f"results_dir={results}" if plain else f"""results_dir='{results.replace("'", chr(92) + "'")}'"""]
 
 
-def exit_code(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """What `work` returns; a user's mistake, and being stopped, in one line."""
+def run_table_program(program: str, work: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run `work` on a table; see `run_program`. Hydra's complaints about the overrides are shown in one line too."""
 
     def explained() -> int:
         with mistakes_explained(options.overrides):
             return work(options)
 
-    return in_one_line(program, explained, "The same command goes on from what is kept.")
+    return run_program(program, explained, "The same command goes on from what is kept.")
 
 
-def in_one_line(program: str, work: Callable[[], int], kept: str) -> int:
-    """What `work` returns; or 2 after a user's mistake, and 130 where it was stopped, which `kept` is said of."""
+def run_program(program: str, work: Callable[[], int], after_stop: str) -> int:
+    """Run `work` and return its exit code, 2 after a UserError, or 130 after an interrupt.
+
+    Both are shown in one line; `after_stop` follows the news of the interrupt.
+    """
     try:
         with keyboard_interrupts():
             return work()
@@ -78,5 +81,5 @@ def in_one_line(program: str, work: Callable[[], int], kept: str) -> int:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{program}: stopped. {kept}", file=sys.stderr)
+        print(f"{program}: stopped. {after_stop}", file=sys.stderr)
         return 130

@@ -1,32 +1,31 @@
-"""Ctrl-C, and SIGTERM by which a machine is asked back: both are to keep what was done."""
+"""Ctrl-C, and a scheduler's SIGTERM: after both, a run saves its state."""
 
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TOGETHER_S = 1.0
+_SAME_INTERRUPT_S = 1.0
 
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, and those that come together raise one.
+    """SIGINT and SIGTERM raise KeyboardInterrupt; signals within a second of each other raise it once.
 
-    A terminal and most schedulers signal all processes, and a command hands what it gets on to its runs: the second
-    signal is not to cut short the keeping that the first one began.
+    A terminal and most schedulers signal all processes of a command, and the command passes its signal on to its runs.
+    The second signal must not stop a run from saving its state after the first.
     """
-    last = -_TOGETHER_S
+    last = -_SAME_INTERRUPT_S
 
     def interrupt(*_: object) -> None:
         nonlocal last
         before, last = last, time.monotonic()
-        if last - before >= _TOGETHER_S:
+        if last - before >= _SAME_INTERRUPT_S:
             raise KeyboardInterrupt
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.signal(one, interrupt) for one in signals]
+    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for one, handler in zip(signals, handlers, strict=True):
-            signal.signal(one, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

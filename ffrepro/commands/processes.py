@@ -1,4 +1,4 @@
-"""Runs as processes of their own, some side by side."""
+"""Runs in processes of their own, some side by side."""
 
 import os
 import shlex
@@ -22,8 +22,8 @@ def run_command(overrides: list[str]) -> list[str]:
     return [sys.executable, "-m", "ffrepro", *overrides]
 
 
-def side_by_side(jobs: str) -> int:
-    """How many runs at once.
+def parse_jobs(jobs: str) -> int:
+    """How many runs go side by side.
 
     Raises:
         UserError: `jobs` is not 1 or more.
@@ -33,61 +33,70 @@ def side_by_side(jobs: str) -> int:
     return int(jobs)
 
 
-def shared_threads(jobs: int, overrides: list[str]) -> list[str]:
-    """What shares the processor's cores among `jobs` runs, unless `overrides` do."""
+def thread_options(jobs: int, overrides: list[str]) -> list[str]:
+    """The option that divides the processor's cores among `jobs` runs, unless `overrides` have it."""
     if jobs == 1 or any(override.startswith("threads=") for override in overrides):
         return []
     return [f"threads={max(1, torch.get_num_threads() // jobs)}"]
 
 
 def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
-    """Run the commands in their order, at most `jobs` at a time; returns the names of those that failed.
+    """Run the commands in order, at most `jobs` at a time; returns the names of those that failed.
 
     Raises:
-        KeyboardInterrupt: once all that were running, to which it is handed on, have kept their state.
+        KeyboardInterrupt: the command or a run was interrupted. All runs have then saved their state and ended.
     """
     stopped = threading.Event()
     running: set[subprocess.Popen[str]] = set()
 
     def run(name: str, command: list[str]) -> int:
-        code = 130 if stopped.is_set() else _run(command, running, stopped, together=jobs > 1)
+        code = 130 if stopped.is_set() else run_process(command, running, stopped, together=jobs > 1)
         if code == 130:
-            stopped.set()  # at once, before another begins
+            stopped.set()  # before the pool starts another run
         elif code:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            # The kernel's way to say that there is no memory left.
-            why = " (for want of memory? See JOBS and algorithm.batch_size)" if code == -signal.SIGKILL else ""
-            console.print(f"{name} {how}{why}.")
+            ending = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            # The kernel kills processes when memory runs out.
+            hint = " (out of memory? See JOBS and algorithm.batch_size)" if code == -signal.SIGKILL else ""
+            console.print(f"{name} {ending}{hint}.")
         return code
 
     pool = ThreadPoolExecutor(jobs)
     runs = {name: pool.submit(run, name, command) for name, command in commands.items()}
     try:
-        # Not for ever at once: a signal that another thread is given does not wake this one, which has to act on it.
+        # With a timeout, since a signal that reaches another thread does not end this wait.
         while wait(runs.values(), timeout=0.5).not_done:
             pass
     except KeyboardInterrupt:
-        stopped.set()  # first: what begins now looks at it once it can be found in `running`
+        stopped.set()  # first: a run that starts now looks at it after it was added to `running`
         for process in list(running):
             process.send_signal(signal.SIGINT)
         raise
     finally:
         stopped.set()
         pool.shutdown()
-    codes = {name: one.result() for name, one in runs.items()}
+    codes = {name: future.result() for name, future in runs.items()}
     if 130 in codes.values():
         raise KeyboardInterrupt
     return [name for name, code in codes.items() if code != 0]
 
 
-def _run(command: list[str], running: set[subprocess.Popen[str]], stopped: threading.Event, *, together: bool) -> int:
-    """Run `command`; what runs together with others says its progress in lines, not in a bar of its own."""
+def run_process(
+    command: list[str], running: set[subprocess.Popen[str]], stopped: threading.Event, *, together: bool
+) -> int:
+    """Run `command` and return its exit code.
+
+    Args:
+        command: and its arguments.
+        running: has the process while it runs.
+        stopped: once it is set, the process is interrupted as soon as it has started.
+        together: whether other runs go at the same time. The output is then passed on line by line, without a bar.
+    """
     console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
     output, errors = (subprocess.PIPE, subprocess.STDOUT) if together else (None, None)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=output, stderr=errors) as process:
         running.add(process)
-        if stopped.is_set():  # while it was started
+        if stopped.is_set():
             process.send_signal(signal.SIGINT)
         for line in process.stdout or ():
             print(line, end="", file=sys.stderr, flush=True)

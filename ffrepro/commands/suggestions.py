@@ -1,4 +1,4 @@
-"""What Hydra says of a misspelt option or value, in one line, with what was probably meant."""
+"""Hydra's complaints about a misspelt option or value, in one line, with a suggestion."""
 
 import difflib
 import re
@@ -13,17 +13,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
+from ffrepro.runs.older_records import name_today
 
-_NO_OPTION = r"(?i)(\w+)=(null|true|false|[-+]?(nan|inf|\.?\d[-+.\de]*))"  # what Hydra does not read as a name
-# What Hydra says, as a ValueError of Python's, of sweep=null or goodness=3.
-_NO_NAME = "Config group override must be a string or a list."
+_NOT_A_NAME = r"(?i)(\w+)=(null|true|false|[-+]?(nan|inf|\.?\d[-+.\de]*))"  # a value that Hydra does not read as a name
+# Hydra's ValueError for sweep=null or goodness=3.
+_EXPECTED_NAME = "Config group override must be a string or a list."
 
 
 @contextmanager
 def mistakes_explained(arguments: list[str]) -> Iterator[None]:
-    """Raise as a UserError, one line, what Hydra says meanwhile of the command line's `arguments`.
+    """Raise Hydra's complaints about the command line's `arguments` as a UserError of one line.
 
-    And what it would take: that an option be taken out (`~seed`), without which no run can do.
+    Hydra accepts `~seed`, which removes an option; here it is refused, since every run needs its options.
     """
     for argument in arguments:
         if argument.startswith("~") and not argument.startswith("~hydra"):
@@ -37,49 +38,50 @@ def mistakes_explained(arguments: list[str]) -> Iterator[None]:
 
 
 def is_mistake(error: Exception) -> bool:
-    """Whether Hydra complains with `error` of what a user wrote."""
+    """Whether `error` is a complaint of Hydra about a user's input."""
     of_hydra = isinstance(error, HydraException | OmegaConfBaseException)
-    return of_hydra or (isinstance(error, ValueError) and str(error).startswith(_NO_NAME))
+    return of_hydra or (isinstance(error, ValueError) and str(error).startswith(_EXPECTED_NAME))
 
 
 def explain(error: Exception, arguments: list[str]) -> str:
-    """One line for `error`, which came of the command line's `arguments`."""
+    """One line for the complaint `error` about the command line's `arguments`."""
     text = " ".join(str(error).split())
     text = re.sub(r" To append to your config use .*| set_struct.*", "", text)
     missing_key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     missing_option = re.search(r"Could not find '([^'/]+)/([^']+)'", text)
-    if text.startswith(_NO_NAME):
-        found = [re.fullmatch(_NO_OPTION, argument) for argument in arguments]
-        missing_option = next((match for match in found if match and (CONF / match.group(1)).is_dir()), None)
-    missing_group = re.search(r"Could not override '([^'@]+)'\. No match in the defaults list", text)
+    if text.startswith(_EXPECTED_NAME):
+        matches = [re.fullmatch(_NOT_A_NAME, argument) for argument in arguments]
+        missing_option = next((match for match in matches if match and (CONF / match.group(1)).is_dir()), None)
+    for argument in arguments:
+        today = name_today(argument)
+        if today is not None:
+            return f"{argument} has another name now: {today}."
     if missing_option and (CONF / missing_option.group(1)).is_dir():
         folder, name = missing_option.group(1, 2)
         options = sorted(
             path.relative_to(CONF / folder).with_suffix("").as_posix() for path in (CONF / folder).rglob("*.yaml")
         )
         near = difflib.get_close_matches(name, options, n=3, cutoff=0.4)
-        return f"there is no {folder}={name}: expected one of {', '.join(options)}.{_meant(near)}"
-    if missing_key or missing_group:
-        match = missing_key or missing_group
-        assert match is not None
-        known = _keys(_composed(arguments))
-        near = difflib.get_close_matches(match.group(1), known, n=3, cutoff=0.6)
-        return f"there is no option {match.group(1)!r}.{_meant(near) or ' See --help for all options.'}"
+        return f"there is no {folder}={name}: expected one of {', '.join(options)}.{_did_you_mean(near)}"
+    if missing_key:
+        option = missing_key.group(1)
+        near = difflib.get_close_matches(option, _keys(_composed(arguments)), n=3, cutoff=0.6)
+        return f"there is no option {option!r}.{_did_you_mean(near) or ' See --help for all options.'}"
     return text
 
 
-def _meant(near: list[str]) -> str:
+def _did_you_mean(near: list[str]) -> str:
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _composed(arguments: list[str]) -> DictConfig:
-    """The config of the arguments that choose options of groups, without the others, one of which is wrong."""
+    """The config with the chosen groups alone, since another argument is wrong."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-    chosen = [text for text in arguments if text.split("=")[0] in groups and "," not in text]
+    chosen = [argument for argument in arguments if argument.split("=")[0] in groups and "," not in argument]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             return hydra.compose("config", overrides=chosen)
-        except Exception:  # the experiment itself may be what is wrong
+        except Exception:  # a chosen group may be wrong too
             return hydra.compose("config")
 
 

@@ -1,4 +1,4 @@
-"""Data sets, each held as whole splits on the run's device: no loader, no workers, no copies while training."""
+"""Data sets, held as whole splits on the run's device: no loader, no workers, no copies while training."""
 
 import os
 from dataclasses import dataclass, replace
@@ -11,16 +11,17 @@ from torch import Tensor
 from ffrepro.errors import UserError
 from ffrepro.paths import from_root
 
-# How many training images the final training error is measured on, the first of them: every label has to be
-# tried on each, so that all 60,000 would cost as much as several epochs.
+# The final training error is measured on the first training images, so many: each label has to be tried on each of
+# them, so that all 60,000 would cost as much as several epochs.
 TRAIN_EVALUATED = 10_000
 
 
 @dataclass(frozen=True)
 class Split:
-    """`inputs` (N, n), flat, n being the product of the input shape, and `targets` (N,), class indices.
+    """`inputs` (N, n), flat, n being the product of the input shape, and `targets`, what the task predicts.
 
-    Where the examples are windows of text, `strings` (N,) has the number of the string that each is of.
+    Targets are class indices (N,), or real values (N, n_outputs), such as the image itself. Where examples are windows
+    of text, `strings` (N,) holds the number of each window's string.
     """
 
     inputs: Tensor
@@ -43,18 +44,24 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """`validation` is held out of the training data; None where all of it is trained on.
+    """Whole splits of a data set.
 
-    `input_shape` is (height, width) of an image, (height, width, 3) of one in colour, or (characters, symbols) of a
-    window of text, whose symbols are the letters of `alphabet` in the order of the classes. `sha256` is of the files
-    that the splits were read from. `stand_in` is True where this is not the data set that was asked for.
+    Attributes:
+        name: for the record.
+        train, test: the splits.
+        validation: held out of the training data; None where all of it is trained on.
+        n_classes: None where the targets are real values.
+        input_shape: (height, width) of an image, (height, width, 3) in color; (characters, symbols) of text.
+        sha256: of the files that the splits were read from.
+        stand_in: whether this takes the place of the data set that was asked for.
+        alphabet: the letters of a text, in the order of the classes.
     """
 
     name: str
     train: Split
     validation: Split | None
     test: Split
-    n_classes: int
+    n_classes: int | None
     input_shape: tuple[int, ...]
     sha256: str
     stand_in: bool
@@ -62,7 +69,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height and width, and in colour 3.
+        """Height and width, and in color 3.
 
         Raises:
             UserError: the examples are no images.
@@ -83,9 +90,40 @@ class Dataset:
         return self.alphabet
 
     @property
+    def n_labels(self) -> int:
+        """The number of classes.
+
+        Raises:
+            UserError: the targets are no class labels.
+        """
+        if self.n_classes is None:
+            raise UserError(
+                f"dataset {self.name} has real-valued targets, and this algorithm learns class labels: expected "
+                "dataset.targets=labels."
+            )
+        return self.n_classes
+
+    @property
+    def n_outputs(self) -> int:
+        """The size of a net's output: the number of classes, or of values to predict."""
+        return self.train.targets.shape[1] if self.n_classes is None else self.n_classes
+
+    @property
     def train_evaluated(self) -> Split:
-        """The training examples that the final training figures are measured on: of text all of them."""
-        return self.train.first(TRAIN_EVALUATED if self.alphabet is None else None)
+        """The training examples of the final training metrics: all of them where an example takes a single pass."""
+        of_images = self.alphabet is None and self.n_classes is not None
+        return self.train.first(TRAIN_EVALUATED if of_images else None)
+
+    def predicting_inputs(self) -> "Dataset":
+        """The same data with the inputs themselves as targets, for autoencoders. Nothing is copied."""
+
+        def mirrored(split: Split) -> Split:
+            return replace(split, targets=split.inputs)
+
+        validation = None if self.validation is None else mirrored(self.validation)
+        return replace(
+            self, train=mirrored(self.train), validation=validation, test=mirrored(self.test), n_classes=None
+        )
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -104,12 +142,6 @@ class Source(Protocol):
     """Where a data set comes from."""
 
     name: str
-    input_shape: tuple[int, ...]
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """How many examples there are to train on and, with the training ones measured, to evaluate, about."""
-        ...
 
     def load(self, device: torch.device) -> Dataset:
         """Read, check and move to `device`.
@@ -121,12 +153,12 @@ class Source(Protocol):
         ...
 
     def stand_in(self) -> "Source":
-        """What takes its place, to try the program, where it is not found."""
+        """What takes its place where it is not found, to try the program."""
         ...
 
 
 def data_roots() -> list[Path]:
-    """Where data sets are looked for, in order."""
+    """The folders where data sets are looked for, in order."""
     named = os.environ.get("FFREPRO_DATA_DIR")
     return [
         *([from_root(named)] if named else []),

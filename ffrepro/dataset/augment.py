@@ -1,14 +1,85 @@
-"""Training images changed anew each time they are seen."""
+"""Augmentation: random variants of training images."""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, pad
 
+from ffrepro.dataset import Dataset
+from ffrepro.errors import UserError
+
+
+class Augmentation(Protocol):
+    """Transforms images, flat rows (B, n_pixels) with shape `image_shape`, for training and for the test."""
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise UserError if the augmentation does not fit the images."""
+        ...
+
+    def output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a transformed image."""
+        ...
+
+    def train(self, images: Tensor, image_shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """A random variant of each image."""
+        ...
+
+    def test(self, images: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        """The deterministic variant for the test."""
+        ...
+
+
+class RandomResizedCrops:
+    """Random crops and mirror images in training, the center of each image in the test.
+
+    Args:
+        size: the side of the transformed images, in pixels.
+        min_area: the smallest area of a random crop, as a share of the image's area.
+        center_crop_ratio: the side of the center in the test, as a share of the image's side.
+    """
+
+    def __init__(self, *, size: int, min_area: float, center_crop_ratio: float) -> None:
+        if size < 1:
+            raise UserError(f"algorithm.augmentation.size is {size}: expected at least 1 pixel.")
+        if not 0 < min_area <= 1:
+            raise UserError(f"algorithm.augmentation.min_area is {min_area}: expected a share of the area, up to 1.")
+        if not 0 < center_crop_ratio <= 1:
+            raise UserError(
+                f"algorithm.augmentation.center_crop_ratio is {center_crop_ratio}: expected a share of the images' "
+                "sides, up to 1."
+            )
+        self.size = size
+        self.min_area = min_area
+        self.center_crop_ratio = center_crop_ratio
+
+    def check(self, dataset: Dataset) -> None:
+        shape = dataset.image_shape
+        if dataset.n_classes is None:
+            raise UserError(
+                f"algorithm.augmentation crops images, and dataset {dataset.name} has whole images as targets: "
+                "expected dataset.targets=labels, or no augmentation."
+            )
+        if self.size > min(shape[:2]):
+            raise UserError(
+                f"algorithm.augmentation.size is {self.size}, and dataset {dataset.name} has images of "
+                f"{' × '.join(map(str, shape))}: expected images at least as large as the crop."
+            )
+
+    def output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.size, self.size, *image_shape[2:])
+
+    def train(self, images: Tensor, image_shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return random_resized_crops(images, image_shape, self.size, self.min_area, generator)
+
+    def test(self, images: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        return center_crops(images, image_shape, self.size, self.center_crop_ratio)
+
 
 def jittered(images: Tensor, image_shape: tuple[int, ...], reach: int, generator: torch.Generator) -> Tensor:
-    """Shift each of `images` (B, n_pixels) by up to `reach` pixels each way, all shifts alike; 0 comes in.
+    """Shift each of `images` (B, n_pixels) by up to `reach` pixels in each direction, uniformly. New pixels are 0.
 
-    Source: The Forward-Forward Algorithm, section 3.3, where `reach` is 2: 25 shifts.
+    Source: The Forward-Forward Algorithm, section 3.3, with a `reach` of 2 and so 25 shifts.
     """
     height, width = image_shape[:2]
     size, device = len(images), images.device
@@ -22,21 +93,21 @@ def jittered(images: Tensor, image_shape: tuple[int, ...], reach: int, generator
 def random_resized_crops(
     images: Tensor, image_shape: tuple[int, ...], size: int, smallest: float, generator: torch.Generator
 ) -> Tensor:
-    """Of each of `images` (B, n_pixels) a crop of its own, brought to `size` × `size`, half of them mirrored.
+    """A random crop of each of `images` (B, n_pixels), resized to `size` × `size`. Half of the crops are mirrored.
 
-    The area of a crop is uniform between `smallest`, usually 0.08, and 1 of the image's, the logarithm of width to
-    height uniform between those of 3/4 and 4/3, its place uniform within the image. As torchvision's RandomResizedCrop,
-    but for this: a side longer than the image's is cut to it (from 0.08 on and of squares, in one crop of seven), where
-    torchvision draws anew, up to ten times, so that a crop has 0.53 of the area on average and not 0.48; crops begin
-    and end anywhere, also between pixels; and nothing is averaged where a crop is reduced, so that images' sides should
-    be less than twice `size`.
+    The area of a crop is uniform between `smallest` (usually 0.08) and 1 times the area of the image. The logarithm of
+    its aspect ratio is uniform between log 3/4 and log 4/3, and its place is uniform within the image. Interpolation is
+    bilinear. Pixel centers are at halves, and the edges of an image continue outside.
 
-    Bilinear; the centres of pixels are at halves, and the edges of the images go on outside.
+    This differs from torchvision's RandomResizedCrop in three points. A side longer than the image's is clipped (for
+    squares and 0.08, in a crop of seven). Torchvision draws again, up to ten times, and so a crop has 0.48 of the area
+    on average, here 0.53. Crops may begin and end between pixels. Crops are not smoothed before they are reduced, so
+    the side of an image should be less than twice `size`.
 
     Source: C. Szegedy and others, Going Deeper with Convolutions, 2015, section 6.
 
     Returns:
-        (B, size · size · channels), in rows as `images` are.
+        (B, size · size · channels), flat rows like `images`.
     """
     height, width = image_shape[:2]
     area, aspect, across, down, mirrored = torch.rand(
@@ -44,11 +115,11 @@ def random_resized_crops(
     )
     area, root = (smallest + (1 - smallest) * area) * height * width, (4 / 3) ** (aspect - 0.5)
     crop_width, crop_height = (area.sqrt() * root).clamp(max=width), (area.sqrt() / root).clamp(max=height)
-    # The centres of the new pixels (size,), in a unit crop and then (B, size) in the image, whose corner is (0, 0).
-    centres = (torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size
-    x = across * (width - crop_width) + crop_width * torch.where(mirrored < 0.5, centres.flip(0), centres)
-    y = down * (height - crop_height) + crop_height * centres
-    # By hand and not by `affine_grid`, a product of matrices that autocast would round.
+    # The centers of the new pixels: (size,) in a unit crop, then (B, size) in the image.
+    centers = (torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size
+    x = across * (width - crop_width) + crop_width * torch.where(mirrored < 0.5, centers.flip(0), centers)
+    y = down * (height - crop_height) + crop_height * centers
+    # Autocast would round `affine_grid`, which is a matrix product.
     rows, columns = (2 * y / height - 1).unsqueeze(2), (2 * x / width - 1).unsqueeze(1)
     places = torch.stack((columns.expand(-1, size, -1), rows.expand(-1, -1, size)), 3)
     pixels = images.view(len(images), height, width, -1).permute(0, 3, 1, 2)
@@ -56,11 +127,11 @@ def random_resized_crops(
     return crops.permute(0, 2, 3, 1).reshape(len(images), -1)
 
 
-def centre_crops(images: Tensor, image_shape: tuple[int, ...], size: int, share: float) -> Tensor:
-    """The square in the middle of each of `images` (B, n_pixels), brought to `size` × `size`, in rows as they are.
+def center_crops(images: Tensor, image_shape: tuple[int, ...], size: int, share: float) -> Tensor:
+    """The square at the center of each of `images` (B, n_pixels), resized to `size` × `size`, as flat rows.
 
-    A side of it is `share` of the image's shorter one, in whole pixels; there is as much above and left of it as below
-    and right, or a pixel less. Bilinear, and averaged where it is reduced, as Pillow does.
+    Its side is `share` of the image's shorter side, rounded to pixels. If the margins cannot be equal, those below and
+    to the right are a pixel larger. Interpolation is bilinear with antialiasing, as in Pillow.
     """
     height, width = image_shape[:2]
     side = max(round(share * min(height, width)), 1)

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 training and 10,000 test images of 32×32 pixels in colour, 10 classes.
+"""CIFAR-10: 50,000 training and 10,000 test color images of 32×32 pixels, 10 classes.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The files are torchvision's
 (`cifar-10-batches-py`).
@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, hold_out
-from ffrepro.dataset.colours import ColouredDigits, standardised, statistics
+from ffrepro.dataset import Dataset, Split, hold_out
+from ffrepro.dataset.colors import ColorDigits, standardize
 from ffrepro.dataset.downloaded import folder_of, read_checked
 
-_TRAIN, _TEST, _SHAPE = 50_000, 10_000, (32, 32, 3)
-_TRAIN_FILES: dict[str, str] = dict(datasets.CIFAR10.train_list)  # with their MD5
+_TRAIN, _SHAPE = 50_000, (32, 32, 3)
+_TRAIN_FILES: dict[str, str] = dict(datasets.CIFAR10.train_list)  # file name -> MD5
 _TEST_FILES: dict[str, str] = dict(datasets.CIFAR10.test_list)
 
 
 class Cifar10:
-    """CIFAR-10, one row an image: pixel after pixel, of each its red, green and blue.
+    """CIFAR-10 with one image per row, which lists the red, green and blue value of each pixel in turn.
 
-    Each colour has mean 0 and variance 1 over the pixels of the images that are trained on.
+    The channels are standardized over the training images, see `standardize`.
 
     Args:
-        validation: images held out of the end of the training data.
+        validation: number of images held out from the end of the training data.
     """
 
     def __init__(self, *, name: str, validation: int) -> None:
@@ -34,14 +34,9 @@ class Cifar10:
         self.input_shape = _SHAPE
         self.validation = validation
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """See `Source.sizes`."""
-        return _TRAIN - self.validation, _TEST + TRAIN_EVALUATED
-
-    def stand_in(self) -> ColouredDigits:
-        """scikit-learn's digits in three equal colours, with the same share of the training images held out."""
-        return ColouredDigits(f"digits (for {self.name})", size=32, validation=round(1437 * self.validation / _TRAIN))
+    def stand_in(self) -> ColorDigits:
+        """scikit-learn's digits in three equal channels, with the same share of the training images held out."""
+        return ColorDigits(f"digits (for {self.name})", size=32, validation=round(1437 * self.validation / _TRAIN))
 
     def load(self, device: torch.device) -> Dataset:
         """See `Source.load`."""
@@ -49,24 +44,25 @@ class Cifar10:
         folder = folder_of(self.name, datasets.CIFAR10.base_folder, files, datasets.CIFAR10)
         content = {file: read_checked(folder / file, md5, kind="md5") for file, md5 in files.items()}
         train, validation = hold_out(_split([content[file] for file in _TRAIN_FILES], device), self.validation)
-        mean, std = statistics(train.inputs)
-        of_file = (hashlib.sha256(content[file]).hexdigest() for file in sorted(files))
-        return Dataset(
-            name=self.name,
-            train=standardised(train, mean, std),
-            validation=None if validation is None else standardised(validation, mean, std),
-            test=standardised(_split([content[file] for file in _TEST_FILES], device), mean, std),
-            n_classes=10,
-            input_shape=self.input_shape,
-            sha256=hashlib.sha256("".join(of_file).encode()).hexdigest(),
-            stand_in=False,
+        hashes = (hashlib.sha256(content[file]).hexdigest() for file in sorted(files))
+        return standardize(
+            Dataset(
+                name=self.name,
+                train=train,
+                validation=validation,
+                test=_split([content[file] for file in _TEST_FILES], device),
+                n_classes=10,
+                input_shape=self.input_shape,
+                sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
+                stand_in=False,
+            )
         )
 
 
-def _split(batches: list[bytes], device: torch.device) -> Split:
-    # Checked files, so that nothing strange is unpickled: a row is 1,024 bytes of red, then of green, then of blue.
-    read = [pickle.loads(batch, encoding="bytes") for batch in batches]
-    pixels = torch.from_numpy(np.concatenate([one[b"data"] for one in read])).view(-1, 3, 32 * 32)
-    classes = torch.tensor([label for one in read for label in one[b"labels"]])
+def _split(files: list[bytes], device: torch.device) -> Split:
+    # Unpickling is safe: the checksum of each file is verified. A row has 1,024 bytes of red, of green and of blue.
+    batches = [pickle.loads(file, encoding="bytes") for file in files]
+    pixels = torch.from_numpy(np.concatenate([batch[b"data"] for batch in batches])).view(-1, 3, 32 * 32)
+    labels = torch.tensor([label for batch in batches for label in batch[b"labels"]])
     inputs = pixels.to(device).transpose(1, 2).flatten(1).float().div_(255)
-    return Split(inputs, classes.to(device))
+    return Split(inputs, labels.to(device))

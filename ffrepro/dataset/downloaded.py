@@ -1,37 +1,36 @@
-"""Files that torchvision can download: where they are, and whether they are the official ones."""
+"""Files that torchvision can download: where they are, and whether they are the official files."""
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ffrepro.dataset import data_roots
 from ffrepro.errors import DataNotFoundError, UserError
-from ffrepro.files import NO_LOCKS
 from ffrepro.paths import from_root
 
 
 def folder_of(name: str, place: str, files: Iterable[str], download: Callable[..., object]) -> Path:
-    """The folder `place`, below a data root, that has all `files` of data set `name`; downloaded if need be.
+    """The folder `place` below a data root, with all `files` of data set `name`; downloaded if no root has it.
 
     `download` is torchvision's class of the data set.
 
     Raises:
-        DataNotFoundError: they are nowhere and cannot be downloaded.
+        DataNotFoundError: no root has all files, and the download failed.
     """
-    wanted = list(files)
+    names = list(files)
 
     def find(root: Path) -> Path | None:
-        return root / place if all((root / place / file).is_file() for file in wanted) else None
+        return root / place if all((root / place / file).is_file() for file in names) else None
 
-    content = f"its {len(wanted)} files, {wanted[0]} and so on,"
-    return found_or_fetched(name, find, place, download, looked_for=place, content=content)
+    content = f"its {len(names)} files, {names[0]} and so on,"
+    return find_or_download(name, find, place, download, looked_for=place, content=content)
 
 
-def found_or_fetched(
+def find_or_download(
     name: str,
     find: Callable[[Path], Path | None],
     place: str,
@@ -40,79 +39,69 @@ def found_or_fetched(
     looked_for: str,
     content: str,
 ) -> Path:
-    """What `find` finds below a data root; else the folder `place`, downloaded into the repository's own.
+    """The folder that `find` returns for a data root, else the folder `place`, downloaded below the repository.
 
-    Of several processes one downloads, and the others wait for it.
+    If several processes need it, the first downloads and the others wait.
 
     Args:
         name: of the data set.
-        find: the data root -> the data set's folder below it, or None.
-        place: the folder that `download` makes.
+        find: data root -> folder of the data set below it, or None.
+        place: the folder that `download` creates.
         download: torchvision's class of the data set.
-        looked_for: below every data root, for the error.
-        content: what is to be put there, for the error.
+        looked_for: the path below every data root, for the error.
+        content: the files that users can put there, for the error.
 
     Raises:
-        DataNotFoundError: it is nowhere and cannot be downloaded.
+        DataNotFoundError: no root has it, and the download failed.
     """
-    lock = f".{place.replace('/', '-')}.lock"
+    lock_name = f".{place.replace('/', '-')}.lock"
     for root in data_roots():
+        lock = root / lock_name
         try:
-            # Not while another process downloads it: files would be there that are not whole.
-            with _locked(root / lock, fcntl.LOCK_SH):
-                found = find(root)
+            # Without a lock file, nothing was ever downloaded there, and no process can write the files now.
+            with _locked(lock) if lock.exists() else nullcontext():
+                folder = find(root)
         except PermissionError as error:
-            raise UserError(f"cannot look into {error.filename}: {error.strerror}. Mend its permissions.") from error
-        if found is not None:
-            return found
+            raise UserError(f"cannot look into {error.filename}: {error.strerror}. Change its permissions.") from error
+        if folder is not None:
+            return folder
     target = from_root("data")
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with _locked(target / lock, fcntl.LOCK_EX):
-            found = find(target)  # by now, it may be that another has
-            if found is None:
+        with _locked(target / lock_name):
+            folder = find(target)  # another process may have downloaded it meanwhile
+            if folder is None:
                 download(str(target), download=True)
-            return found or target / place
+            return folder or target / place
     except (RuntimeError, OSError) as error:  # URLError is an OSError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    looked = ", ".join(str(root / looked_for) for root in data_roots())
+    roots = ", ".join(str(root / looked_for) for root in data_roots())
     raise DataNotFoundError(
-        f"data set {name} not found: looked in {looked}; the download failed ({reason}). Either put {content} "
+        f"data set {name} not found: looked in {roots}; the download failed ({reason}). Either put {content} "
         f"into one of these folders (FFREPRO_DATA_DIR names the first), or run `make data` where there is a network."
     )
 
 
-@contextlib.contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
-    """Hold the lock file `path`: with LOCK_EX to download, alone, and with LOCK_SH to look, once nobody downloads.
-
-    It is released however the process ends.
-    """
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, after waiting for a process that downloads. Without locks, go on at once."""
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT if kind == fcntl.LOCK_EX else os.O_RDONLY)
-    except OSError:  # nobody has downloaded there, or it cannot be written: then nobody can
-        yield
-        return
+        try:
+            lock.acquire(timeout=1.0)  # a process that only looks is faster
+        except Timeout:
+            print(f"waiting for another process, which downloads into {path.parent}", file=sys.stderr, flush=True)
+            lock.acquire()
+    except OSError:  # there are no locks, or the folder is read-only
+        pass
     try:
-        _wait(handle, kind, f"waiting for another process, which downloads into {path.parent}")
         yield
     finally:
-        os.close(handle)
-
-
-def _wait(handle: int, kind: int, said: str) -> None:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(said, file=sys.stderr, flush=True)
-        fcntl.flock(handle, kind)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+        lock.release()
 
 
 def content_of(path: Path) -> bytes:
-    """What is in a file.
+    """The bytes of a file.
 
     Raises:
         UserError: it cannot be read.
@@ -121,21 +110,21 @@ def content_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}. Make the file readable, or remove it to fetch it anew."
+            f"cannot read {path}: {error.strerror}. Make the file readable, or remove it to download it again."
         ) from error
 
 
 def read_checked(path: Path, digest: str, *, kind: str) -> bytes:
-    """What is in a file whose hash of `kind`, as hashlib calls it, must be `digest`.
+    """The bytes of a file whose hash must be `digest`; `kind` is hashlib's name of the hash function.
 
     Raises:
-        UserError: it cannot be read, or is another.
+        UserError: it cannot be read, or has another hash.
     """
     content = content_of(path)
-    found = hashlib.new(kind, content, usedforsecurity=False).hexdigest()
-    if found != digest:
+    actual = hashlib.new(kind, content, usedforsecurity=False).hexdigest()
+    if actual != digest:
         raise UserError(
-            f"{path} is damaged: expected {kind} {digest}, found {found} ({len(content)} bytes). "
+            f"{path} is damaged: expected {kind} {digest}, found {actual} ({len(content)} bytes). "
             f"Remove it and run `make data`."
         )
     return content

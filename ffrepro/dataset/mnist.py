@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from ffrepro.dataset import TRAIN_EVALUATED, Dataset, Split, hold_out
+from ffrepro.dataset import Dataset, Split, hold_out
 from ffrepro.dataset.digits import Digits
 from ffrepro.dataset.downloaded import folder_of, read_checked
 
-_TRAIN, _TEST, _SHAPE = 60_000, 10_000, (28, 28)
+_TRAIN, _SHAPE = 60_000, (28, 28)
 
 _TRAIN_IMAGES = "train-images-idx3-ubyte"
 _TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -46,21 +46,20 @@ class Mnist:
     Args:
         name: which of the two.
         validation: images held out of the end of the training data.
+        targets: the labels, or the inputs themselves, for autoencoders.
     """
 
-    def __init__(self, *, name: Literal["mnist", "fashion_mnist"], validation: int) -> None:
+    def __init__(
+        self, *, name: Literal["mnist", "fashion_mnist"], validation: int, targets: Literal["labels", "inputs"]
+    ) -> None:
         self.name: str = name
-        self.input_shape = _SHAPE
         self.validation = validation
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """See `Source.sizes`."""
-        return _TRAIN - self.validation, _TEST + TRAIN_EVALUATED
+        self.targets: Literal["labels", "inputs"] = targets
 
     def stand_in(self) -> Digits:
         """scikit-learn's digits, with the same share of the training images held out."""
-        return Digits(f"digits (for {self.name})", validation=round(1437 * self.validation / _TRAIN), stand_in=True)
+        validation = round(1437 * self.validation / _TRAIN)
+        return Digits(f"digits (for {self.name})", validation=validation, targets=self.targets, stand_in=True)
 
     def load(self, device: torch.device) -> Dataset:
         hashes = _SHA256[self.name]
@@ -68,16 +67,17 @@ class Mnist:
         raw = folder_of(self.name, f"{of_torchvision.__name__}/raw", hashes, of_torchvision)
         content = {file: read_checked(raw / file, sha256, kind="sha256") for file, sha256 in hashes.items()}
         train, validation = hold_out(_split(content[_TRAIN_IMAGES], content[_TRAIN_LABELS], device), self.validation)
-        return Dataset(
+        dataset = Dataset(
             name=self.name,
             train=train,
             validation=validation,
             test=_split(content[_TEST_IMAGES], content[_TEST_LABELS], device),
             n_classes=10,
-            input_shape=self.input_shape,
+            input_shape=_SHAPE,
             sha256=hashlib.sha256("".join(sorted(hashes.values())).encode()).hexdigest(),
             stand_in=False,
         )
+        return dataset if self.targets == "labels" else dataset.predicting_inputs()
 
 
 def _split(images: bytes, labels: bytes, device: torch.device) -> Split:

@@ -1,1 +1,1 @@
-"""The pieces that Forward-Forward algorithms share."""
+"""Parts that the Forward-Forward algorithms share."""

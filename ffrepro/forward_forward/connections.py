@@ -1,4 +1,4 @@
-"""Everything that feeds a layer: weights from one source or more, and the biases of its units."""
+"""The connections of a layer: weights from one or more sources, and biases."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from ffrepro.forward_forward.weights import Weights
 
 
 class Connections:
-    """Normalised activities (B, fan_in) of each source -> activities (B, width).
+    """Map the normalized activities (B, fan_in) of each source to activities (B, width).
 
     Args:
-        sources: the weights from each of them: from below, and in some nets from above.
+        sources: the weights from the layer below and, in recurrent nets, from the layer above.
     """
 
     def __init__(self, *sources: Weights) -> None:
@@ -24,43 +24,45 @@ class Connections:
 
     @property
     def width(self) -> int:
-        """How many units they feed."""
+        """The number of units."""
         return len(self.bias)
 
-    def __call__(self, *given: Tensor) -> Tensor:
-        """ReLU of the weighted sums: a new tensor."""
-        drive = self.bias
-        for weights, source in zip(self.sources, given, strict=True):
-            drive = weights.product(source, drive)
-        return drive.relu_()
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """ReLU of the weighted sums, as a new tensor."""
+        sums = self.bias
+        for weights, source in zip(self.sources, inputs, strict=True):
+            sums = weights.product(source, sums)
+        return sums.relu_()
 
     def learn(
         self,
-        given: Sequence[Tensor],
-        asked: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        deltas: Sequence[Tensor],
         bias_gradient: Tensor,
         *,
         batch_size: int,
         momentum: float,
-        rate: float,
+        lr: float,
         weight_cost: float,
     ) -> None:
-        """Climb: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `rate` (v - `weight_cost` W), with G = givenᵀ · asked.
+        """Ascend: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `lr` (v - `weight_cost` W), with G = inputsᵀ · deltas.
 
         Args:
-            given: (R, fan_in) by each source; R may differ from one to the other.
-            asked: (R, width) for each source, what each row asks of the activities.
-            bias_gradient: (width,), for the bias, which has no weight cost.
-            batch_size: what G is divided by; not R, since one row may stand for many examples or none.
+            inputs: (R, fan_in) from each source. R may differ between sources.
+            deltas: (R, width) for each source: the gradient with respect to the activities, a row per row of `inputs`.
+            bias_gradient: (width,). Biases have no weight cost.
+            batch_size: divides G. It differs from R, since a row may stand for many examples or for none.
             momentum: μ.
-            rate: the learning rate.
-            weight_cost: the decay, inside the learning rate.
+            lr: the learning rate.
+            weight_cost: the weight decay, scaled by the learning rate.
         """
-        share = (1 - momentum) / batch_size
-        for weights, source, delta in zip(self.sources, given, asked, strict=True):
-            weights.learn(source, delta, share=share, momentum=momentum, rate=rate, weight_cost=weight_cost)
-        self.bias_velocity.mul_(momentum).add_(bias_gradient, alpha=share)
-        momentum_step(self.bias, self.bias_velocity, rate, 0.0)
+        gradient_scale = (1 - momentum) / batch_size
+        for weights, source, delta in zip(self.sources, inputs, deltas, strict=True):
+            weights.learn(
+                source, delta, gradient_scale=gradient_scale, momentum=momentum, lr=lr, weight_cost=weight_cost
+            )
+        self.bias_velocity.mul_(momentum).add_(bias_gradient, alpha=gradient_scale)
+        momentum_step(self.bias, self.bias_velocity, lr, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {

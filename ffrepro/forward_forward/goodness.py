@@ -1,12 +1,12 @@
-"""Goodness functions: how much a layer's activities speak for positive data.
+"""Goodness functions, which score the activities of a layer.
 
-Source: The Forward-Forward Algorithm, section 2 (sum of squares and its negative) and section 8 (sums of
-unsquared activities).
+Source: The Forward-Forward Algorithm, section 2 (sum of squares and its negative) and section 8 (sums of unsquared
+activities).
 
-Each takes activities (..., width) to goodness (...). `threshold_scale(width)` is the goodness of a layer whose
-units all have activity 1; the threshold is θ times that, so that one θ means the same in every function.
-`half_gradient` is half of the derivative by the activities, each row of it times a factor: the released code drops the
-factor 2 of the squares, and the learning rates of the presets are in its units.
+A goodness function maps activities (..., width) to goodness (...). `threshold_scale(width)` is the goodness of a layer
+whose units all have activity 1. The threshold is θ times this number, so that θ means the same for every function.
+`half_gradient` is half of the derivative with respect to the activities. The released code drops the factor 2 of the
+squares, and the learning rates of the presets are in its units.
 """
 
 from typing import Protocol
@@ -17,21 +17,21 @@ from torch.linalg import vector_norm
 
 
 class Goodness(Protocol):
-    """Activities (..., width) -> goodness (...)."""
+    """A function from activities (..., width) to goodness (...)."""
 
     def __call__(self, activities: Tensor) -> Tensor: ...
 
     def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
-        """`factors` (B, 1) times half of d goodness / d activities, written to `out` (B, width), which is returned."""
+        """Write `factors` (B, 1) times half of d goodness / d activities to `out` (B, width), and return it."""
         ...
 
     def threshold_scale(self, width: int) -> float:
-        """The goodness of `width` units of activity 1."""
+        """The goodness of `width` units with activity 1."""
         ...
 
 
 class SumOfSquares:
-    """Σ y², the paper's first choice ("max ssq")."""
+    """Σ y², the paper's main choice ("max ssq")."""
 
     def __call__(self, activities: Tensor) -> Tensor:
         return _squares(activities)
@@ -44,7 +44,7 @@ class SumOfSquares:
 
 
 class MinusSumOfSquares:
-    """-Σ y²: positive data are those that the layer predicts away ("min ssq")."""
+    """-Σ y²: the layer is silent for positive data and active for negative data ("min ssq")."""
 
     def __call__(self, activities: Tensor) -> Tensor:
         return -_squares(activities)
@@ -57,7 +57,7 @@ class MinusSumOfSquares:
 
 
 class MeanOfSquares:
-    """Σ y² / width, as many other implementations have it."""
+    """Σ y² / width, as in many other implementations."""
 
     def __call__(self, activities: Tensor) -> Tensor:
         return _squares(activities) / activities.shape[-1]
@@ -70,7 +70,7 @@ class MeanOfSquares:
 
 
 class SumOfActivities:
-    """Σ |y|, unsquared."""
+    """Σ |y|."""
 
     def __call__(self, activities: Tensor) -> Tensor:
         return activities.abs().sum(-1)
@@ -83,7 +83,7 @@ class SumOfActivities:
 
 
 class MinusSumOfActivities:
-    """-Σ |y|, which the paper reports to work well."""
+    """-Σ |y|, which works well according to the paper."""
 
     def __call__(self, activities: Tensor) -> Tensor:
         return -activities.abs().sum(-1)
@@ -96,6 +96,6 @@ class MinusSumOfActivities:
 
 
 def _squares(activities: Tensor) -> Tensor:
-    """Σ y²: by the norm, which needs no copy of the activities."""
+    """Σ y². The norm avoids a copy of the activities."""
     length: Tensor = vector_norm(activities, dim=-1)
     return length.square()

@@ -1,46 +1,54 @@
-"""The pieces every Forward-Forward net is made of: length normalisation, and layers that learn by themselves.
+"""Hidden layers with an objective of their own.
 
-No gradient of one layer reaches another: a layer sees its input as data. That is why plain matrix products
-are enough here, and autograd is not used.
+No gradient passes from layer to layer: a layer treats its inputs as data. So matrix products suffice, and autograd is
+not used.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
 from torch.nn.functional import softplus
 
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
 from ffrepro.forward_forward.goodness import Goodness
+from ffrepro.forward_forward.gradient_rows import GradientRows, rows
+from ffrepro.forward_forward.passes import Pass, normalize
 
-_TINY = 1e-10
-# Matrices of examples have a multiple of this many rows, some of them zeros: products of bf16 are faster then, and few
-# different shapes occur.
-_ROWS_STEP = 32
-# Of every unit's mean activity, as in the released code: the first, and what is kept of it at a step.
-_FIRST_RUNNING_MEAN, _RUNNING_MEAN_KEPT = 0.5, 0.9
+# The running mean of each unit's activity, as in the released code: the initial value, and the decay per step.
+_INITIAL_RUNNING_MEAN, _RUNNING_MEAN_DECAY = 0.5, 0.9
 
 
-def normalize(activities: Tensor) -> Tensor:
-    """Divide each row of (..., n) by its root mean square: all that is left for the next layer is the direction.
+@dataclass(kw_only=True)
+class LayerOptions:
+    """The hyperparameters of hidden layers, in the units of the released code.
 
-    The released code's form: `a / (tiny + sqrt(mean(a²)))`, on the image as on the hidden layers.
+    Args:
+        goodness: the goodness function of all layers.
+        threshold: θ. The threshold of a layer is θ times the goodness of activities that are all 1.
+        learning_rate: of the hidden layers; it multiplies half of the gradient of the goodness.
+        momentum: μ of v ← μ v + (1-μ) gradient.
+        weight_cost: the weight decay of the hidden layers, scaled by the learning rate.
+        peer_normalization: λ, which pulls each unit's mean activity toward the mean of its layer.
     """
-    length: Tensor = vector_norm(activities, dim=-1, keepdim=True)
-    return activities / (_TINY + length / math.sqrt(activities.shape[-1]))
+
+    goodness: Goodness
+    threshold: float
+    learning_rate: float
+    momentum: float
+    weight_cost: float
+    peer_normalization: float
 
 
 def significant(factors: Tensor) -> Tensor | None:
-    """The indices of the examples whose `factors` (B,), between 0 and 1, are not lost in rounding; None stands for
-    all, and always does on a GPU.
+    """The indices of the examples whose `factors` (B,), from 0 to 1, exceed rounding error; None stands for all.
 
-    After the first epochs nine examples of ten are already told apart with a probability so near to 1 that
-    their part of the gradient is smaller than a rounding error of the sum; leaving them out makes the step
-    several times cheaper. On a GPU the size of a step must not depend on its data.
+    After a few epochs the layer is so sure of nine examples in ten that their part of the gradient is below the
+    rounding error of the sum. Dropping them makes a step several times cheaper. A GPU keeps all examples, since the
+    shapes in a CUDA graph must not depend on the data.
     """
     if factors.is_cuda:
         return None
@@ -48,110 +56,88 @@ def significant(factors: Tensor) -> Tensor | None:
     return None if len(kept) == len(factors) else kept
 
 
-class Pass(NamedTuple):
-    """A layer on some data.
-
-    Args:
-        activities: (B, width).
-        given: by each of its sources, (B, n). The very same tensor in several passes is multiplied once for all.
-    """
-
-    activities: Tensor
-    given: tuple[Tensor, ...]
-
-
 class HiddenLayer:
-    """A layer with an objective of its own: p = σ(goodness - threshold) near 1 for positive data, near 0 for negative.
+    """A layer that learns to make p = σ(goodness - threshold) high for positive data and low for negative data.
 
     Args:
-        connections: what feeds it.
-        goodness: of its activities.
-        threshold: θ; the threshold is θ times the goodness of activities that are all 1.
-        momentum: see `Connections.learn`.
-        weight_cost: see `Connections.learn`.
-        peer_normalization: λ, the pull of each unit's mean activity to the mean of the layer.
+        connections: the weights and biases.
+        options: the hyperparameters.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        goodness: Goodness,
-        *,
-        threshold: float,
-        momentum: float,
-        weight_cost: float,
-        peer_normalization: float,
-    ) -> None:
+    def __init__(self, connections: Connections, options: LayerOptions) -> None:
         self.connections = connections
-        self.goodness = goodness
-        self.momentum = momentum
-        self.weight_cost = weight_cost
-        self.peer_normalization = peer_normalization
-        self.threshold = connections.bias.new_tensor(threshold * goodness.threshold_scale(connections.width))
-        self.running_mean = torch.full_like(connections.bias, _FIRST_RUNNING_MEAN)
+        self.options = options
+        self.goodness = options.goodness
+        scale = self.goodness.threshold_scale(connections.width)
+        self.threshold = connections.bias.new_tensor(options.threshold * scale)
+        self.running_mean = torch.full_like(connections.bias, _INITIAL_RUNNING_MEAN)
 
     def __call__(self, below: Tensor) -> Tensor:
-        """Normalised activities of the layer below, the only source, (B, fan_in) -> activities (B, width)."""
+        """The activities (B, width), given the normalized activities (B, fan_in) of the layer below."""
         return self.connections(below)
 
     def learn(
-        self, positive: Sequence[Pass], negative: Sequence[Pass], *, rate: float, threshold_rate: float = 0.0
+        self, positive: Sequence[Pass], negative: Sequence[Pass], *, lr_factor: float, threshold_lr: float = 0.0
     ) -> Tensor:
-        """Raise the goodness of positive data above the threshold, lower that of negative data below it.
+        """Raise the goodness of positive data above the threshold, and lower the goodness of negative data below it.
 
         Args:
-            positive: passes of the layer on positive data, in a recurrent net one an iteration; none where the update
-                is of negative data alone.
-            negative: the other way round.
-            rate: the learning rate, on half of the goodness's derivative, averaged over the data: as many positive as
-                negative, where there are both.
-            threshold_rate: of the threshold, which then follows the data; 0 keeps it.
+            positive: passes on positive data. A recurrent net has one for each iteration. May be empty.
+            negative: passes on negative data. May be empty if `positive` is not.
+            lr_factor: the schedule's factor on the learning rate.
+            threshold_lr: the learning rate of the threshold; 0 keeps the threshold fixed.
 
         Returns:
-            The loss before the update, -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
+            The loss before the update: -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
-        factors = _Factors([*positive, *negative])
+        gradient = GradientRows(positive=positive, negative=negative)
         bias_gradient = torch.zeros_like(self.running_mean)
-        loss, surplus = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
+        loss, threshold_gradient = torch.zeros_like(self.threshold), torch.zeros_like(self.threshold)
         for passes, sign in ((positive, 1), (negative, -1)):
             if not passes:
                 continue
-            lacking = sign * (self.threshold - torch.cat([self.goodness(seen.activities) for seen in passes]))
-            taken_for_other = torch.sigmoid(lacking)  # 1 - p⁺, or p⁻
-            loss = loss + softplus(lacking).mean()
-            surplus -= sign * taken_for_other.mean()
-            parts = torch.split(taken_for_other, [len(seen.activities) for seen in passes])
-            for seen, part in zip(passes, parts, strict=True):
-                kept = significant(part)
-                activities, share = _rows(seen.activities, kept), sign * _rows(part, kept).unsqueeze(1)
-                delta = self.goodness.half_gradient(activities, share, out=factors.next_rows(len(activities)))
-                factors.add_pass(seen, kept, delta)
+            shortfall = sign * (self.threshold - torch.cat([self.goodness(data.activities) for data in passes]))
+            p_wrong = torch.sigmoid(shortfall)  # 1 - p⁺, or p⁻
+            loss = loss + softplus(shortfall).mean()
+            threshold_gradient -= sign * p_wrong.mean()
+            p_wrong_by_pass = torch.split(p_wrong, [len(data.activities) for data in passes])
+            for data, p in zip(passes, p_wrong_by_pass, strict=True):
+                kept = significant(p)
+                activities, factors = rows(data.activities, kept), sign * rows(p, kept).unsqueeze(1)
+                delta = self.goodness.half_gradient(activities, factors, out=gradient.next_rows(len(activities)))
+                gradient.add_pass(data.inputs, kept, delta)
                 bias_gradient += delta.sum(0)
         if positive:
-            # Peer normalization: it acts on every unit, also where its activity is 0, and so revives dead ones. It is
-            # the same for every positive image: one row with the sum of their inputs stands for all.
-            n_positive = _size(positive)
-            mean = torch.stack([seen.activities.sum(0) for seen in positive]).sum(0) / n_positive
-            self.running_mean.mul_(_RUNNING_MEAN_KEPT).add_(mean, alpha=1 - _RUNNING_MEAN_KEPT)
-            peer = self.peer_normalization * (self.running_mean.mean() - self.running_mean)
-            inputs = [
-                torch.stack([source.sum(0) for source in given]).sum(0, keepdim=True)
-                for given in zip(*(seen.given for seen in positive), strict=True)
-            ]
-            factors.add_pass(Pass(peer.unsqueeze(0), tuple(inputs)), None, factors.next_rows(1).copy_(peer))
-            bias_gradient.add_(peer, alpha=n_positive)
+            self._add_peer_normalization(positive, gradient, bias_gradient)
         self.connections.learn(
-            factors.given(),
-            factors.asked(),
+            gradient.inputs(),
+            gradient.deltas(),
             bias_gradient,
             batch_size=_size(positive or negative),
-            momentum=self.momentum,
-            rate=rate,
-            weight_cost=self.weight_cost,
+            momentum=self.options.momentum,
+            lr=lr_factor * self.options.learning_rate,
+            weight_cost=self.options.weight_cost,
         )
-        if threshold_rate:
-            self.threshold.add_(surplus, alpha=threshold_rate)
+        if threshold_lr:
+            self.threshold.add_(threshold_gradient, alpha=threshold_lr)
         return loss
+
+    def _add_peer_normalization(self, positive: Sequence[Pass], gradient: GradientRows, bias_gradient: Tensor) -> None:
+        """Add the pull toward the layer's mean activity to `gradient` and to `bias_gradient` (width,), in place.
+
+        The pull acts on every unit, even where its activity is 0, and so revives dead units. It is the same for all
+        positive examples: a single row with the sum of their inputs stands for all of them.
+        """
+        n_positive = _size(positive)
+        mean = torch.stack([data.activities.sum(0) for data in positive]).sum(0) / n_positive
+        self.running_mean.mul_(_RUNNING_MEAN_DECAY).add_(mean, alpha=1 - _RUNNING_MEAN_DECAY)
+        pull = self.options.peer_normalization * (self.running_mean.mean() - self.running_mean)
+        sums = [
+            torch.stack([source.sum(0) for source in by_pass]).sum(0, keepdim=True)
+            for by_pass in zip(*(data.inputs for data in positive), strict=True)
+        ]
+        gradient.add_pass(tuple(sums), None, gradient.next_rows(1).copy_(pull))
+        bias_gradient.add_(pull, alpha=n_positive)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -167,120 +153,48 @@ class HiddenLayer:
 
 
 def _size(passes: Sequence[Pass]) -> int:
-    return sum(len(seen.activities) for seen in passes)
+    return sum(len(data.activities) for data in passes)
 
 
-def _rows(of: Tensor, kept: Tensor | None) -> Tensor:
-    return of if kept is None else of.index_select(0, kept)
-
-
-class _Factors:
-    """The factors of a layer's gradient: of each source the rows that it gave, and what each asks of the activities.
-
-    Of a source that gives the very same tensor in several of the `passes`, each tensor stands there once, with the sum
-    of what it asks.
-    """
-
-    def __init__(self, passes: Sequence[Pass]) -> None:
-        of_sources = zip(*(seen.given for seen in passes), strict=True)
-        self._repeats = [len(set(map(id, given))) < len(passes) for given in of_sources]
-        self._given: list[list[Tensor]] = [[] for _ in self._repeats]
-        self._sums: list[dict[int, Tensor]] = [{} for _ in self._repeats]
-        # Of the passes, and a row for peer normalization.
-        like = passes[0].activities
-        self._deltas = like.new_empty(_padded(_size(passes) + 1), like.shape[1])
-        self._n_deltas = 0
-
-    def next_rows(self, n: int) -> Tensor:
-        """Room (n, width) for what the rows of the next pass ask."""
-        self._n_deltas += n
-        return self._deltas[self._n_deltas - n : self._n_deltas]
-
-    def add_pass(self, seen: Pass, kept: Tensor | None, delta: Tensor) -> None:
-        """Of a pass the rows that are `kept`, None for all, each of which asks for its row of `delta`.
-
-        `delta` must be what `next_rows` last returned: sources that do not repeat find it there.
-        """
-        for source, repeats, given, sums in zip(seen.given, self._repeats, self._given, self._sums, strict=True):
-            if not repeats:
-                given.append(_rows(source, kept))
-                continue
-            if id(source) not in sums:
-                sums[id(source)] = torch.zeros_like(seen.activities)
-                given.append(source)
-            if kept is None:
-                sums[id(source)] += delta
-            else:
-                sums[id(source)].index_add_(0, kept, delta)
-
-    def given(self) -> list[Tensor]:
-        """By each source, (R, fan_in)."""
-        return [_joined(given) for given in self._given]
-
-    def asked(self) -> list[Tensor]:
-        """Of the activities by each row of each source, (R, width)."""
-        end = _padded(self._n_deltas)
-        self._deltas[self._n_deltas : end] = 0
-        return [
-            _joined([*sums.values()]) if repeats else self._deltas[:end]
-            for repeats, sums in zip(self._repeats, self._sums, strict=True)
-        ]
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """The rows of all `parts`, and rows of zeros up to a multiple of `_ROWS_STEP`."""
-    n = sum(map(len, parts))
-    return torch.cat([*parts, parts[0].new_zeros(_padded(n) - n, parts[0].shape[1])])
-
-
-def _padded(n: int) -> int:
-    return n + -n % _ROWS_STEP
-
-
-def hidden_layers(
-    built: Sequence[Connections],
-    goodness: Goodness,
-    *,
-    threshold: float,
-    momentum: float,
-    weight_cost: float,
-    peer_normalization: float,
-) -> list[HiddenLayer]:
-    """A layer on each of the connections that an architecture has `built`; the arguments are `HiddenLayer`'s.
+def hidden_layers(connections: Sequence[Connections], options: LayerOptions) -> list[HiddenLayer]:
+    """A hidden layer for each of the `connections`.
 
     Raises:
-        UserError: with such a momentum nothing would learn.
+        UserError: the momentum is out of range.
     """
-    if not 0 <= momentum < 1:
-        raise UserError(f"algorithm.momentum is {momentum}: expected 0 to less than 1.")
-    return [
-        HiddenLayer(
-            connections,
-            goodness,
-            threshold=threshold,
-            momentum=momentum,
-            weight_cost=weight_cost,
-            peer_normalization=peer_normalization,
-        )
-        for connections in built
-    ]
+    if not 0 <= options.momentum < 1:
+        raise UserError(f"algorithm.momentum is {options.momentum}: expected 0 to less than 1.")
+    return [HiddenLayer(of_layer, options) for of_layer in connections]
 
 
-def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """One pass: activities of each layer, and what each was given, the normalised activities below it.
+def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Pass], list[Tensor]]:
+    """A bottom-up pass of `images` (B, n_pixels).
 
-    The second list is one longer: its last entry is what a further layer would be given.
+    Returns:
+        The pass of each layer, and the normalized activities (B, width) of each layer.
     """
-    below = normalize(images)
-    given, activities = [below], []
+    passes, outputs, below = [], [], normalize(images)
     for layer in layers:
-        activities.append(layer(below))
-        below = normalize(activities[-1])
-        given.append(below)
-    return activities, given
+        passes.append(Pass(layer(below), (below,)))
+        below = normalize(passes[-1].activities)
+        outputs.append(below)
+    return passes, outputs
 
 
-def in_thresholds(layers: Sequence[HiddenLayer], goodness: Tensor) -> Tensor:
-    """`goodness` (n_layers, …) in multiples of the size of each layer's threshold."""
+def first_that_counts(layers: Sequence[HiddenLayer], first_layer_counts: bool) -> int:
+    """The index of the first layer that the tests and the softmax use.
+
+    Raises:
+        UserError: no layer is left.
+    """
+    if len(layers) == 1 and not first_layer_counts:
+        raise UserError(
+            "a net of one hidden layer needs algorithm.first_layer_counts=true: there is no other layer to use."
+        )
+    return 0 if first_layer_counts else 1
+
+
+def over_threshold(layers: Sequence[HiddenLayer], goodness: Tensor) -> Tensor:
+    """`goodness` (n_layers, …) divided by the absolute value of each layer's threshold."""
     sizes = torch.stack([layer.threshold for layer in layers]).abs().clamp_min(torch.finfo(goodness.dtype).tiny)
     return goodness / sizes.view(-1, *[1] * (goodness.dim() - 1))

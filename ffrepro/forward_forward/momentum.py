@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 
-def momentum_step(weight: Tensor, velocity: Tensor, rate: float, weight_cost: float) -> None:
-    """W ← W + rate (v - weight_cost W), in place; both are laid out alike, without gaps.
+def momentum_step(weight: Tensor, velocity: Tensor, lr: float, weight_cost: float) -> None:
+    """W ← W + lr (v - weight_cost W), in place. Both tensors must have the same dense layout.
 
-    In torch's terms: SGD with momentum and decoupled weight decay, climbing instead of descending. Its fused kernel
-    reads and writes large weights once, where a decay and then a step would do it twice.
+    This equals gradient ascent by torch's SGD with weight decay. Its fused kernel reads and writes the weights once;
+    a decay followed by a step would do so twice.
     """
     if weight_cost:
         sgd(
@@ -17,11 +17,11 @@ def momentum_step(weight: Tensor, velocity: Tensor, rate: float, weight_cost: fl
             [None],
             fused=True,
             maximize=True,
-            lr=rate,
+            lr=lr,
             weight_decay=weight_cost,
-            momentum=0.0,  # the velocity has it already
+            momentum=0.0,  # the velocity already includes it
             dampening=0.0,
             nesterov=False,
         )
     else:
-        weight.add_(velocity, alpha=rate)
+        weight.add_(velocity, alpha=lr)

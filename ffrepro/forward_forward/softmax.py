@@ -1,4 +1,4 @@
-"""The softmax on a Forward-Forward net's layers, which are data to it."""
+"""The softmax on the layers of a Forward-Forward net. It treats activities as data: no gradient reaches the layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,38 +10,41 @@ from ffrepro.forward_forward.momentum import momentum_step
 
 
 class _Linear:
-    """Weights from layers of `widths` to as many `columns` of each, with their velocities; both begin at 0."""
+    """Weights from layers of `widths` to `n_outputs` each, with velocities. Both start at 0."""
 
     def __init__(
-        self, widths: Sequence[int], columns: Sequence[int], *, like: Tensor, momentum: float, weight_cost: float
+        self, widths: Sequence[int], n_outputs: Sequence[int], *, like: Tensor, momentum: float, weight_cost: float
     ) -> None:
-        self.weights = [like.new_zeros(shape) for shape in zip(widths, columns, strict=True)]
+        self.weights = [like.new_zeros(shape) for shape in zip(widths, n_outputs, strict=True)]
         self.velocities = [torch.zeros_like(weight) for weight in self.weights]
         self.momentum = momentum
         self.weight_cost = weight_cost
 
-    def _climb(self, read: Sequence[Tensor], asked: Sequence[Tensor], rate: float) -> None:
-        """From what each layer gives, (B, width), and what that is to add to its columns, (B, columns)."""
-        share = (1 - self.momentum) / len(read[0])
-        for weight, velocity, normalised, wanted in zip(self.weights, self.velocities, read, asked, strict=True):
-            velocity.mul_(self.momentum).addmm_(normalised.t(), wanted.to(normalised.dtype), alpha=share)
-            momentum_step(weight, velocity, rate, self.weight_cost)
+    def _ascend(self, inputs: Sequence[Tensor], deltas: Sequence[Tensor], lr: float) -> None:
+        """Learn from the inputs (B, width) of each layer and the gradients with respect to its outputs (B, n)."""
+        gradient_scale = (1 - self.momentum) / len(inputs[0])
+        for weight, velocity, layer_inputs, delta in zip(self.weights, self.velocities, inputs, deltas, strict=True):
+            velocity.mul_(self.momentum).addmm_(layer_inputs.t(), delta.to(layer_inputs.dtype), alpha=gradient_scale)
+            momentum_step(weight, velocity, lr, self.weight_cost)
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.weights, "velocities": self.velocities}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in ("weights", "velocities"):
-            for mine, saved in zip(getattr(self, name), state[name], strict=True):
-                mine.copy_(saved)
+            for tensor, saved in zip(getattr(self, name), state[name], strict=True):
+                tensor.copy_(saved)
 
 
 class Softmax(_Linear):
-    """A linear softmax on the normalised activities of some layers: it learns the label, they learn nothing from it.
+    """A linear softmax on the normalized activities of several layers.
 
     Args:
-        widths: of the layers it reads.
-        like: a tensor on its device and of its precision.
+        widths: the widths of the layers.
+        n_classes: the number of outputs.
+        like: a tensor with the device and precision of the weights.
+        momentum: μ of v ← μ v + (1-μ) gradient.
+        weight_cost: the weight decay, scaled by the learning rate.
     """
 
     def __init__(
@@ -49,28 +52,36 @@ class Softmax(_Linear):
     ) -> None:
         super().__init__(widths, [n_classes] * len(widths), like=like, momentum=momentum, weight_cost=weight_cost)
 
-    def logits(self, read: Sequence[Tensor]) -> Tensor:
-        """Normalised activities (B, width) of each layer -> what each adds to the logits, (n_layers, B, n_classes)."""
-        return torch.stack([normalised @ weight for normalised, weight in zip(read, self.weights, strict=True)])
+    def logits(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The part of each layer in the logits, (n_layers, B, n_classes), from normalized activities (B, width)."""
+        return torch.stack([layer_inputs @ weight for layer_inputs, weight in zip(inputs, self.weights, strict=True)])
 
-    def learn(self, read: Sequence[Tensor], surprise: Tensor, *, rate: float) -> None:
-        """Climb the log-probability of the labels; `surprise` (B, n_classes) is the label less the probabilities."""
-        self._climb(read, [surprise] * len(read), rate)
+    def learn(self, inputs: Sequence[Tensor], residual: Tensor, *, lr: float) -> None:
+        """Ascend the log-probability of the labels.
+
+        Args:
+            inputs: the normalized activities (B, width) of each layer.
+            residual: (B, n_classes), label minus probability.
+            lr: the learning rate.
+        """
+        self._ascend(inputs, [residual] * len(inputs), lr)
 
 
 class Softmaxes(_Linear):
-    """A linear softmax on each of several readings of a net; what they have of one layer is one product.
+    """Several linear softmaxes, each on a span of layers. All of them share one matrix product with each layer.
 
     Args:
-        readings: (first, last) layer that each reads, from 0.
-        widths: of all layers.
-        n_classes: of each softmax.
-        like, momentum, weight_cost: see `Softmax`.
+        spans: the (first, last) layer of each softmax, from 0.
+        widths: the widths of all layers.
+        n_classes: the number of outputs of each softmax.
+        like: see `Softmax`.
+        momentum: see `Softmax`.
+        weight_cost: see `Softmax`.
     """
 
     def __init__(
         self,
-        readings: Sequence[tuple[int, int]],
+        spans: Sequence[tuple[int, int]],
         widths: Sequence[int],
         n_classes: int,
         *,
@@ -78,25 +89,26 @@ class Softmaxes(_Linear):
         momentum: float,
         weight_cost: float,
     ) -> None:
-        self.readings = list(readings)
+        self.spans = list(spans)
         self.n_classes = n_classes
-        readers = [
-            [number for number, (first, last) in enumerate(readings) if first <= k <= last] for k in range(len(widths))
+        numbers = [
+            [number for number, (first, last) in enumerate(spans) if first <= layer <= last]
+            for layer in range(len(widths))
         ]
-        # Of each layer which softmaxes read it; their columns follow each other in its weights.
-        self._readers = [torch.tensor(numbers, dtype=torch.long, device=like.device) for numbers in readers]
-        columns = [n_classes * len(numbers) for numbers in readers]
-        super().__init__(widths, columns, like=like, momentum=momentum, weight_cost=weight_cost)
+        # The softmaxes on each layer, in the order of their columns in its weights.
+        self._numbers = [torch.tensor(of_layer, dtype=torch.long, device=like.device) for of_layer in numbers]
+        n_outputs = [n_classes * len(of_layer) for of_layer in numbers]
+        super().__init__(widths, n_outputs, like=like, momentum=momentum, weight_cost=weight_cost)
 
-    def logits(self, read: Sequence[Tensor]) -> Tensor:
-        """Normalised activities (B, width) of all layers -> the logits of each softmax, (n_readings, B, n_classes)."""
-        logits = read[0].new_zeros(len(self.readings), len(read[0]), self.n_classes)
-        for normalised, weight, readers in zip(read, self.weights, self._readers, strict=True):
-            added = (normalised @ weight).view(len(normalised), len(readers), self.n_classes)
-            logits.index_add_(0, readers, added.transpose(0, 1))
+    def logits(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The logits of each softmax, (n_spans, B, n_classes), from normalized activities (B, width) of all layers."""
+        logits = inputs[0].new_zeros(len(self.spans), len(inputs[0]), self.n_classes)
+        for layer_inputs, weight, numbers in zip(inputs, self.weights, self._numbers, strict=True):
+            part = (layer_inputs @ weight).view(len(layer_inputs), len(numbers), self.n_classes)
+            logits.index_add_(0, numbers, part.transpose(0, 1))
         return logits
 
-    def learn(self, read: Sequence[Tensor], surprise: Tensor, *, rate: float) -> None:
-        """See `Softmax.learn`; `surprise` is of each softmax, (n_readings, B, n_classes)."""
-        by_layer = [surprise[readers].transpose(0, 1).flatten(1) for readers in self._readers]
-        self._climb(read, by_layer, rate)
+    def learn(self, inputs: Sequence[Tensor], residual: Tensor, *, lr: float) -> None:
+        """See `Softmax.learn`. The residual is (n_spans, B, n_classes)."""
+        by_layer = [residual[numbers].transpose(0, 1).flatten(1) for numbers in self._numbers]
+        self._ascend(inputs, by_layer, lr)

@@ -1,6 +1,7 @@
-"""The weights from a source, a layer or the input, to the units of a layer.
+"""The weights from a source, which is a layer or the input, to the units of a layer.
 
-Each kind drives activities, and takes a step of its own momentum up a gradient that is an outer product; no autograd.
+Each kind of weights computes weighted sums, and takes its own momentum step up a gradient inputsᵀ · delta, without
+autograd.
 """
 
 import math
@@ -13,42 +14,41 @@ from torch import Tensor
 from ffrepro.device import copies_factors, rounding_factors
 from ffrepro.forward_forward.momentum import momentum_step
 
-# Of a dense matrix, weights that a CPU learns at a time: with their velocities and gradients some megabytes, which stay
-# in its caches.
-_LEARNED = 500_000
+# A CPU updates a dense matrix in parts of this many weights. With velocities and gradients, a part takes a few
+# megabytes, which fit into the caches.
+WEIGHTS_AT_ONCE = 500_000
 
 
 class Weights(Protocol):
-    """What connections are made of."""
+    """The weights from one source."""
 
     weight: Tensor
 
     @property
     def fan_in(self) -> int:
-        """How many units the source has."""
+        """The number of units of the source."""
         ...
 
     @property
     def width(self) -> int:
-        """How many units they feed."""
+        """The number of units of the layer."""
         ...
 
-    def product(self, source: Tensor, onto: Tensor) -> Tensor:
-        """What `source` (B, fan_in) drives, added to `onto`: a row or (B, width). Returns a new tensor (B, width)."""
+    def product(self, inputs: Tensor, onto: Tensor) -> Tensor:
+        """The weighted sums of `inputs` (B, fan_in) plus `onto`, (width,) or (B, width): a new tensor (B, width)."""
         ...
 
     def learn(
-        self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
+        self, inputs: Tensor, delta: Tensor, *, gradient_scale: float, momentum: float, lr: float, weight_cost: float
     ) -> None:
-        """Climb: v ← `momentum` v + `share` G, then W ← W + `rate` (v - `weight_cost` W), with G = sourceᵀ · delta.
+        """Ascend: v ← `momentum` v + `gradient_scale` G, W ← W + `lr` (v - `weight_cost` W), with G = inputsᵀ · delta.
 
-        `source` is (R, fan_in) and `delta` (R, width), what each row asks of the activities. Neither is changed:
-        weights from other sources may learn from the same.
+        `inputs` (R, fan_in) and `delta` (R, width) must not be changed: other weights may also learn from them.
         """
         ...
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
-        """The weights of `n` units as images (n, height, width), in colour (n, height, width, 3), of an image below."""
+        """The weights of at most `n` units as images (n, height, width), in color (n, height, width, 3)."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -56,31 +56,33 @@ class Weights(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class Learning:
-    """Weights with their velocities, and a copy rounded for the forward products."""
+class TrainableWeights:
+    """Weights with velocities, and with a copy rounded to `compute_dtype` for the forward products."""
 
-    def __init__(self, weight: Tensor, products: torch.dtype) -> None:
+    def __init__(self, weight: Tensor, compute_dtype: torch.dtype) -> None:
         self.weight = weight
         self.velocity = torch.zeros_like(weight)
-        self.rounded = weight if products == weight.dtype else weight.to(products)
-        self._copies_factors = copies_factors(products, weight.device)
+        self.rounded = weight if compute_dtype == weight.dtype else weight.to(compute_dtype)
+        self._copies_factors = copies_factors(compute_dtype, weight.device)
 
     def learn(
-        self, source: Tensor, delta: Tensor, *, share: float, momentum: float, rate: float, weight_cost: float
+        self, inputs: Tensor, delta: Tensor, *, gradient_scale: float, momentum: float, lr: float, weight_cost: float
     ) -> None:
         if self._copies_factors:
-            source, delta = source.to(self.rounded.dtype), delta.to(self.rounded.dtype)
+            inputs, delta = inputs.to(self.rounded.dtype), delta.to(self.rounded.dtype)
         with rounding_factors(self.rounded.dtype):
-            for part in self._gradient_in_parts(source, delta, momentum, share):
-                # At once, while the part's velocities are in the processor's caches.
-                momentum_step(self.weight[part], self.velocity[part], rate, weight_cost)
+            for part in self._gradient_in_parts(inputs, delta, momentum, gradient_scale):
+                # Immediately, while the velocities of the part are in the caches.
+                momentum_step(self.weight[part], self.velocity[part], lr, weight_cost)
                 if self.rounded is not self.weight:
                     self.rounded[part].copy_(self.weight[part])
 
-    def _gradient_in_parts(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
-        """Velocity ← momentum · velocity + share · sourceᵀ · delta, whose precision need not be the velocity's.
+    def _gradient_in_parts(
+        self, inputs: Tensor, delta: Tensor, momentum: float, gradient_scale: float
+    ) -> Iterator[slice]:
+        """Update the velocities part by part, and yield the slice of each updated part in the first dimension.
 
-        Yields which part of the velocities, in their first dimension, has just been done, until all are.
+        v ← momentum v + gradient_scale inputsᵀ · delta. The factors may have a lower precision.
         """
         raise NotImplementedError
 
@@ -94,13 +96,13 @@ class Learning:
             self.rounded.copy_(self.weight)
 
 
-class Dense(Learning):
-    """Every unit sees all units of the source.
+class Dense(TrainableWeights):
+    """Weights from all units of the source to all units of the layer.
 
     Args:
-        weight: (fan_in, width), kept and updated in its own precision (fp32).
-        products: precision of the matrix products, of gradients see `copies_factors`; where it is not `weight`'s, a
-            rounded copy is kept.
+        weight: (fan_in, width), updated in its own precision (fp32).
+        compute_dtype: the precision of the matrix products (for gradients see `copies_factors`). If it differs from the
+            precision of `weight`, a rounded copy is kept.
     """
 
     @property
@@ -111,17 +113,19 @@ class Dense(Learning):
     def width(self) -> int:
         return self.weight.shape[1]
 
-    def product(self, source: Tensor, onto: Tensor) -> Tensor:
+    def product(self, inputs: Tensor, onto: Tensor) -> Tensor:
         if self.rounded is self.weight:
-            return torch.addmm(onto, source, self.weight)
-        return (source.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
+            return torch.addmm(onto, inputs, self.weight)
+        return (inputs.to(self.rounded.dtype) @ self.rounded).to(onto.dtype).add_(onto)
 
-    def _gradient_in_parts(self, source: Tensor, delta: Tensor, momentum: float, share: float) -> Iterator[slice]:
-        n_parts = 1 if self.weight.is_cuda else math.ceil(self.weight.numel() / _LEARNED)
+    def _gradient_in_parts(
+        self, inputs: Tensor, delta: Tensor, momentum: float, gradient_scale: float
+    ) -> Iterator[slice]:
+        n_parts = 1 if self.weight.is_cuda else math.ceil(self.weight.numel() / WEIGHTS_AT_ONCE)
         at_once = math.ceil(self.fan_in / n_parts)
         for first in range(0, self.fan_in, at_once):
             part = slice(first, first + at_once)
-            add_product(self.velocity[part], source[:, part].t(), delta, beta=momentum, alpha=share)
+            add_product(self.velocity[part], inputs[:, part].t(), delta, beta=momentum, alpha=gradient_scale)
             yield part
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
@@ -129,7 +133,10 @@ class Dense(Learning):
 
 
 def add_product(to: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: float) -> None:
-    """`to` ← `beta` · `to` + `alpha` · `left` · `right`, matrices or as many of each; `to` may be the more precise."""
+    """`to` ← `beta` · `to` + `alpha` · `left` · `right`, for matrices or batches of matrices.
+
+    The factors may have a lower precision than `to`.
+    """
     if left.dtype != to.dtype:
         to.mul_(beta).add_(left @ right, alpha=alpha)
     elif to.dim() == 2:

@@ -1,4 +1,4 @@
-"""Choices of an activation function, each made for the network that it will stand in."""
+"""Activation functions of a config. Those of TAT and DKS depend on the network."""
 
 import math
 from typing import Protocol
@@ -9,7 +9,7 @@ from torch.nn.functional import gelu, silu, softplus
 from ffrepro.errors import UserError
 from ffrepro.kernel_shaping.maps import Activation, LeakyRelu, leaky_relu
 from ffrepro.kernel_shaping.network import Network
-from ffrepro.kernel_shaping.tailor import shaped, tailored_leaky_relu, tailored_smooth
+from ffrepro.kernel_shaping.tailor import shaped_smooth, tailored_alpha, tailored_smooth
 
 _SMOOTH: dict[str, Activation] = {
     "tanh": torch.tanh,
@@ -21,15 +21,19 @@ _SMOOTH: dict[str, Activation] = {
 
 
 class ActivationChoice(Protocol):
-    """Makes the activation function of all layers of a network."""
+    """Makes the activation function for all layers of a network."""
 
     def made_for(self, network: Network | None) -> Activation:
-        """None is a network that theory says nothing of. Raises UserError where there is no such function for it."""
+        """The activation function for `network`; None stands for a network without Q and C maps.
+
+        Raises:
+            UserError: no activation function of this kind satisfies its conditions in `network`.
+        """
         ...
 
 
 class Relu:
-    """ReLU times `scale`: with √2, for `scale` None, it is on the edge of chaos, and lengths stay."""
+    """ReLU times `scale`; None stands for √2, the edge of chaos, where mean squares stay constant."""
 
     def __init__(self, scale: float | None) -> None:
         if scale is not None and not 0 < scale < math.inf:
@@ -41,10 +45,10 @@ class Relu:
 
 
 class TailoredRelu:
-    """TAT's Leaky ReLU, whose network takes orthogonal inputs to a cosine of `eta`.
+    """TAT's Leaky ReLU: the maximum of C(0) over all subnetworks is `eta`.
 
-    `alpha` None: as tailored to the network; else this one, for networks of so few activations that even ReLU does not
-    reach `eta`.
+    With `alpha` None the network determines α. A given `alpha` serves networks of so few activations that even ReLU
+    does not reach `eta`.
     """
 
     def __init__(self, eta: float, alpha: float | None) -> None:
@@ -54,36 +58,36 @@ class TailoredRelu:
         self.alpha = alpha
 
     def made_for(self, network: Network | None) -> Activation:
-        return leaky_relu(tailored_leaky_relu(_known(network), self.eta) if self.alpha is None else self.alpha)
+        return leaky_relu(tailored_alpha(_required(network), self.eta) if self.alpha is None else self.alpha)
 
 
 class TailoredSmooth:
-    """TAT's smooth activation: the network's C''(1) is `tau`."""
+    """TAT's smooth activation function: the maximum of C''(1) over all subnetworks is `tau`."""
 
     def __init__(self, name: str, tau: float) -> None:
         self.activation = _smooth(name)
         self.tau = tau
 
     def made_for(self, network: Network | None) -> Activation:
-        return tailored_smooth(self.activation, _known(network), self.tau)
+        return tailored_smooth(self.activation, _required(network), self.tau)
 
 
 class ShapedSmooth:
-    """DKS's smooth activation: the network's C'(1) is `zeta`."""
+    """DKS's smooth activation function: the maximum of C'(1) over all subnetworks is `zeta`."""
 
     def __init__(self, name: str, zeta: float) -> None:
         self.activation = _smooth(name)
         self.zeta = zeta
 
     def made_for(self, network: Network | None) -> Activation:
-        return shaped(self.activation, _known(network), self.zeta)
+        return shaped_smooth(self.activation, _required(network), self.zeta)
 
 
-def _known(network: Network | None) -> Network:
+def _required(network: Network | None) -> Network:
     if network is None:
         raise UserError(
-            "architecture.shortcut_weight is null, a plain sum, with which lengths grow, and no activation can be "
-            "tailored to the net: expected 0 to 1, or architecture.activation=relu."
+            "architecture.shortcut_weight is null, so mean squares grow with every sum, and no activation can be "
+            "tailored to the network: expected 0 to 1, or architecture.activation=relu."
         )
     return network
 

@@ -1,7 +1,7 @@
-"""What a built network does to lengths and angles before it is trained, beside what theory says.
+"""Mean squares and cosines in an untrained network, next to its theoretical C map.
 
-Source: DKS, section 4 and its appendix on the networks that were measured; for convolutions whose kernels are 0 but in
-their middle each place is a fully connected network of its own.
+Source: DKS, section 4 and its appendix with measured networks. In a convolution whose kernels are 0 except in their
+center, each location is a separate fully connected network.
 """
 
 from collections.abc import Sequence
@@ -10,46 +10,49 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ffrepro.kernel_shaping.maps import Activation, LeakyRelu, c_map, leaky_relu_c
-from ffrepro.kernel_shaping.network import Network, cosine
+from ffrepro.kernel_shaping.maps import Activation, LeakyRelu, c_map, leaky_relu_c_map
+from ffrepro.kernel_shaping.network import Network, global_map
 
-COSINES = 101  # of which a network's C map is worked out, evenly from -1 to 1
+COSINES = 101  # number of cosines, evenly spaced from -1 to 1, at which the global C map is computed
 
 
 class Signals(NamedTuple):
-    """By activation, of what each is given: mean squares, cosines, and the cosines that theory says."""
+    """Statistics of the inputs of each activation (n_activations,).
+
+    `q` has mean squares, `c` mean cosines of image pairs, and `c_theory` their theoretical values.
+    """
 
     q: Tensor
     c: Tensor
     c_theory: Tensor | None
 
 
-def signals(given: Sequence[Tensor], activation: Activation, *, chain: bool) -> Signals:
-    """Of what each activation of a network is `given`, (B, channels, height, width) of pairs of images in turn.
+def signals(inputs: Sequence[Tensor], activation: Activation, *, chain: bool) -> Signals:
+    """Measure the inputs (B, channels, height, width) of each activation, where images 2k and 2k + 1 form a pair.
 
-    Theory has the cosines of the first activation's inputs at all places, and `activation` do the rest; what strides
-    leave out is taken to be like what they keep. It speaks of a `chain` alone, and of Leaky ReLU, whose cosines do not
-    depend on lengths; else there is none of it.
+    The theory starts from the cosines at all locations of the first activation's inputs, and applies the C map once per
+    activation. It assumes that locations skipped by strides have the same distribution. It needs a `chain` of Leaky
+    ReLUs, whose C map does not depend on mean squares; otherwise `c_theory` is None.
     """
-    q = torch.stack([x.square().mean() for x in given])
-    cosines = [torch.cosine_similarity(x[0::2], x[1::2], dim=1) for x in given]
+    q = torch.stack([x.square().mean() for x in inputs])
+    cosines = [torch.cosine_similarity(x[0::2], x[1::2], dim=1) for x in inputs]
     c_theory = None
     if chain and isinstance(activation, LeakyRelu):
-        at = cosines[0].double()
-        theory = []
-        for _ in given:
-            theory.append(at.mean())
-            at = leaky_relu_c(at, activation.alpha)
-        c_theory = torch.stack(theory)
-    return Signals(q, torch.stack([one.mean() for one in cosines]), c_theory)
+        c = cosines[0].double()
+        means = []
+        for _ in inputs:
+            means.append(c.mean())
+            c = leaky_relu_c_map(c, activation.alpha)
+        c_theory = torch.stack(means)
+    return Signals(q, torch.stack([c.mean() for c in cosines]), c_theory)
 
 
 def global_c_map(network: Network, activation: Activation) -> Tensor:
-    """The network's C at `COSINES` cosines from -1 to 1."""
+    """The global C map of a network with this activation function, at `COSINES` cosines from -1 to 1."""
 
-    def local(c: Tensor) -> Tensor:
+    def local_map(c: Tensor) -> Tensor:
         if isinstance(activation, LeakyRelu):
-            return leaky_relu_c(c, activation.alpha)
+            return leaky_relu_c_map(c, activation.alpha)
         return c_map(activation, c)
 
-    return cosine(network, local, torch.linspace(-1, 1, COSINES, dtype=torch.float64))
+    return global_map(network, local_map, torch.linspace(-1, 1, COSINES, dtype=torch.float64))

@@ -1,1 +1,1 @@
-"""Optimizers that torch.optim lacks."""
+"""K-FAC, and optimizers with scheduled learning rates."""

@@ -1,14 +1,15 @@
-"""K-FAC: the natural gradient with a Fisher matrix that is, for each layer, a Kronecker product of two small ones.
+"""K-FAC: the natural gradient, with a Kronecker product of two small matrices for the Fisher matrix of each layer.
 
 Sources: J. Martens, R. Grosse, Optimizing Neural Networks with Kronecker-factored Approximate Curvature, arXiv
-1503.05671 (K-FAC); R. Grosse, J. Martens, A Kronecker-factored Approximate Fisher Matrix for Convolution Layers, arXiv
-1602.01407 (KFC); for the norm constraint J. Ba, R. Grosse, J. Martens, Distributed Second-Order Optimization Using
+1503.05671 (K-FAC). R. Grosse, J. Martens, A Kronecker-factored Approximate Fisher Matrix for Convolution Layers, arXiv
+1602.01407 (KFC). For the norm constraint J. Ba, R. Grosse, J. Martens, Distributed Second-Order Optimization Using
 Kronecker-Factored Approximations, ICLR 2017.
 
-A layer takes its inputs, with a 1 after them for the bias, ā, to s = W̄ ā. With g, the gradient by s of -log p(y | x)
-for a y drawn from the model's own p, the Fisher matrix of W̄ is E[(Σ_t ā_t ⊗ g_t) (Σ_t ā_t ⊗ g_t)ᵀ], where t goes over
-the T positions of a convolution's outputs; in a fully connected layer T is 1. It is taken for A ⊗ G with
-A = E[Σ_t ā_t ā_tᵀ] / T and G = E[Σ_t g_t g_tᵀ], and makes of the gradient V by W̄ the natural gradient G⁻¹ V A⁻¹.
+A layer maps its inputs ā, which end with a 1 for the bias, to s = W̄ ā. Let y be drawn from the model's own p(y | x),
+and let g be the gradient of -log p(y | x) with respect to s. The Fisher matrix of W̄ is the mean of u uᵀ with
+u = Σ_t ā_t ⊗ g_t. Here t runs over the T output positions of a convolution; in a fully connected layer T is 1. K-FAC
+approximates this matrix by A ⊗ G with A = E[Σ_t ā_t ā_tᵀ] / T and G = E[Σ_t g_t g_tᵀ]. For a gradient V with respect to
+W̄, the natural gradient is then G⁻¹ V A⁻¹.
 """
 
 import math
@@ -26,25 +27,26 @@ from ffrepro.errors import UserError
 
 
 class KFAC:
-    """Goes down the natural gradient Δ with momentum: v ← μ v - lr Δ, w ← w + v.
+    """Descend the natural gradient Δ with momentum: v ← μ v - lr Δ, w ← w + v.
 
-    A step is: logits = model(inputs); `observe` the loss by `sampled_labels`; backward of the loss by the targets;
-    `step`; `zero_grad`. Parameters of other modules than Linear and Conv2d have a diagonal Fisher matrix.
+    The order of calls is: outputs = model(inputs); `observe` the loss against targets sampled from the model; backward
+    of the loss against the data's targets; `step`; `zero_grad`. Biases and gains of modules other than Linear and
+    Conv2d have a diagonal Fisher matrix.
 
     Args:
-        model: uses each Linear and Conv2d once in a forward pass, all with the examples in dimension 0.
-        lr: learning rate, which is kept in `param_groups` for a schedule to set.
+        model: uses each Linear and Conv2d once in a forward pass, with the examples in dimension 0.
+        lr: the learning rate, kept in `param_groups` for a schedule to set.
         momentum: μ.
-        damping: λ, as if added to the Fisher matrix's diagonal; see `Layer.invert`.
-        norm_constraint: the most that lr² ΔᵀFΔ may be, with FΔ taken for the gradient of the loss that Δ was made from;
-            a longer Δ is scaled down to it. None: as long as it is.
-        curvature_decay: what a step leaves of the weight of those before it in the averages of A, G and the diagonal.
-        curvature_period: these are observed at one step in so many, as that costs more than a step of SGD.
-        inverse_period: A and G are inverted at one step in so many, beginning with the first.
+        damping: λ, which in effect is added to the diagonal of the Fisher matrix; see `Layer.invert`.
+        norm_constraint: the maximum of lr² ΔᵀFΔ; a longer Δ is scaled down. The gradient of the loss stands for FΔ.
+            With None there is no maximum.
+        curvature_decay: the factor per step on the weights of earlier steps in the averages of A, G and the diagonal.
+        curvature_period: the curvature is observed every so many steps; that costs more than a step of SGD.
+        inverse_period: A and G are inverted every so many steps, beginning with the first.
 
     Raises:
-        UserError: a convolution is of a kind unknown here, or a value makes no sense.
-        TypeError: it is given parameters, as other optimizers are, and not their model.
+        UserError: a convolution has an unsupported option, the model has weights in other modules, or a value is out of
+            range.
     """
 
     def __init__(
@@ -59,8 +61,6 @@ class KFAC:
         curvature_period: int,
         inverse_period: int,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError("K-FAC is for nets of torch's modules: expected algorithm=tat_kfac, or another optimizer.")
         positive = {"damping": damping, "curvature_period": curvature_period, "inverse_period": inverse_period}
         positive |= {} if norm_constraint is None else {"norm_constraint": norm_constraint}
         for name, value in positive.items():
@@ -79,10 +79,16 @@ class KFAC:
         self.inverse_period = inverse_period
         self.steps = 0
         self._decay = curvature_decay**curvature_period
-        self._observed = 0.0  # the weight of all that the averages hold
+        self._observed = 0.0  # the sum of all weights in the averages
         modules = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
         self.layers = [Layer(name, module, damping) for name, module in modules.items()]
         in_layers = dict.fromkeys(parameter for layer in self.layers for parameter in layer.parameters)
+        for name, parameter in model.named_parameters():
+            if parameter not in in_layers and parameter.dim() > 1:
+                raise UserError(
+                    f"algorithm.optimizer is K-FAC, and {name} is no weight of a linear or convolutional layer: "
+                    "expected another optimizer, or an architecture of such layers."
+                )
         self._others = [parameter for parameter in model.parameters() if parameter not in in_layers]
         self.diagonal = [torch.zeros_like(parameter) for parameter in self._others]
         self._parameters = [*in_layers, *self._others]
@@ -91,13 +97,13 @@ class KFAC:
         self._hooks = [layer.module.register_forward_hook(partial(self._note, layer)) for layer in self.layers]
 
     def observe(self, sampled_loss: Tensor) -> None:
-        """Add to the averages of A, G and the diagonal, at a step where that is due; no `grad` is touched.
+        """Update the averages of A, G and the diagonal if an observation is due. No `grad` changes.
 
         Args:
-            sampled_loss: scalar, the mean over the batch of -log p(y | x) with y drawn from p; its graph is kept.
+            sampled_loss: a scalar, the batch mean of -log p(y | x) with y drawn from p. Its graph is kept.
 
         Raises:
-            RuntimeError: it does not come from one use of each layer, with one size of batch.
+            RuntimeError: the loss does not come from a single use of each layer with a single batch size.
         """
         if self.steps % self.curvature_period:
             return
@@ -105,7 +111,7 @@ class KFAC:
         sizes = {len(inputs) for *_, inputs in uses}
         if not len(uses) == len({layer for _, layer, _ in uses}) == len(self.layers) or len(sizes) > 1:
             raise RuntimeError("K-FAC observes losses that come from one use of each layer, with one size of batch.")
-        # By the layers' outputs, all held at once, and not by their weights, which would cost as much again.
+        # Gradients with respect to the outputs of all layers; those with respect to weights would double the cost.
         sources = [GradientEdge(node, 0) for node, *_ in uses]
         sources += [get_gradient_edge(parameter) for parameter in self._others]
         gradients = iter(torch.autograd.grad(sampled_loss, sources, retain_graph=True))
@@ -114,15 +120,16 @@ class KFAC:
             for _, layer, inputs in uses:
                 layer.observe(inputs, next(gradients), 1 / self._observed)
             for diagonal in self.diagonal:
-                # With y drawn from p, examples' own have mean 0, and products of two of them add nothing on average.
+                # With y drawn from p, the gradients of examples have mean 0 and are independent: cross terms vanish on
+                # average.
                 diagonal.lerp_(next(gradients).square() * max(sizes), 1 / self._observed)
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change the parameters by their `grad`.
+        """Update the parameters, given their `grad`.
 
         Raises:
-            RuntimeError: one has none, or nothing was observed yet.
+            RuntimeError: a parameter has no `grad`, or nothing was observed yet.
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if not self._observed or len(gradients) < len(self._parameters):
@@ -131,10 +138,10 @@ class KFAC:
             if self.steps % self.inverse_period == 0:
                 for layer in self.layers:
                     layer.invert()
-            ahead, deltas = iter(gradients), []
+            remaining, deltas = iter(gradients), []
             for layer in self.layers:
-                deltas += layer.natural_gradient(*islice(ahead, len(layer.parameters)))
-            deltas += [next(ahead) / (diagonal + self.damping) for diagonal in self.diagonal]
+                deltas += layer.natural_gradient(*islice(remaining, len(layer.parameters)))
+            deltas += [next(remaining) / (diagonal + self.damping) for diagonal in self.diagonal]
             products = [(delta * gradient).sum() for delta, gradient in zip(deltas, gradients, strict=True)]
             lr = self.param_groups[0]["lr"]
             rate = lr * (self.norm_constraint / (lr**2 * torch.stack(products).sum())).sqrt().clamp(max=1)
@@ -147,30 +154,30 @@ class KFAC:
             parameter.grad = None
 
     def close(self) -> None:
-        """Take the hooks off the model: nothing more can be observed."""
+        """Remove the hooks from the model. Nothing can be observed afterwards."""
         for hook in self._hooks:
             hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes from step to step, except the learning rate."""
+        """Everything that steps change. The schedule sets the learning rate."""
         tensors = [*self._velocities, *self.diagonal, *(tensor for layer in self.layers for tensor in layer.state)]
         return {"steps": self.steps, "observed": self._observed, "tensors": tensors}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.steps, self._observed = state["steps"], state["observed"]
-        for mine, saved in zip(self.state_dict()["tensors"], state["tensors"], strict=True):
-            mine.copy_(saved)
+        for tensor, saved in zip(self.state_dict()["tensors"], state["tensors"], strict=True):
+            tensor.copy_(saved)
 
     def _note(self, layer: "Layer", _: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        """A forward hook: note layer and inputs in the autograd graph, with which the inputs go."""
-        node: Any = outputs.grad_fn  # torch's types take `metadata` for a method
+        """A forward hook. It attaches the layer and its inputs to the autograd graph, which then owns the inputs."""
+        node: Any = outputs.grad_fn  # torch declares `metadata` as a method
         if node is not None and self.steps % self.curvature_period == 0:
             node.metadata[self] = layer, inputs[0].detach()
 
 
 class Layer:
-    """A Linear or Conv2d. Its weight, with the channels last, and its bias are W̄ (out, fan_in)."""
+    """A Linear or Conv2d module. Its weight, with channels last, and its bias form W̄ (out, fan_in)."""
 
     def __init__(self, name: str, module: nn.Linear | nn.Conv2d, damping: float) -> None:
         if isinstance(module, nn.Conv2d) and (
@@ -186,59 +193,56 @@ class Layer:
         self.state = [self.a, self.g, self.a_inverse, self.g_inverse]
 
     def observe(self, inputs: Tensor, gradients: Tensor, share: float) -> None:
-        """Move A and G by `share` towards those of one batch, with gradients of the mean loss by the outputs.
+        """Average A and G with those of a batch, which get the weight `share`.
 
-        Inputs are (B, …, in), gradients (B, …, out); of a convolution (B, in, …, …) and (B, out, …, …), and what its
-        weights see of the inputs is held at once: B · T · fan_in numbers.
+        A convolution needs memory for B · T · fan_in numbers.
+
+        Args:
+            inputs: (B, …, in), for a convolution (B, in, height, width).
+            gradients: of the mean loss with respect to the outputs, (B, …, out), for a convolution (B, out, …, …).
+            share: the weight of the batch in the averages.
         """
         inputs, gradients = inputs.to(self.a.dtype), gradients.to(self.a.dtype)
-        seen = [inputs]
+        columns = [inputs]
         if isinstance(self.module, nn.Conv2d):
-            seen, gradients = _taps(inputs, self.module, *gradients.shape[2:]), gradients.movedim(1, -1)
+            columns, gradients = _taps(inputs, self.module, *gradients.shape[2:]), gradients.movedim(1, -1)
         if self.module.bias is not None:
-            seen.append(torch.ones_like(seen[0][..., :1]))
-        rows, gradients = torch.cat(seen, -1).flatten(0, -2), gradients.flatten(0, -2)
+            columns.append(torch.ones_like(columns[0][..., :1]))
+        rows, gradients = torch.cat(columns, -1).flatten(0, -2), gradients.flatten(0, -2)
         self.a.lerp_(rows.t() @ rows / len(rows), share)
-        # By an example's own loss gradients are B times as large: B² in the product, of which the mean is taken.
+        # The gradient of an example's own loss is B times as large. So the product has a factor B², and the mean 1 / B.
         self.g.lerp_(gradients.t() @ gradients * len(inputs), share)
 
     def invert(self) -> None:
-        """Invert A + π √λ and G + √λ / π, with π² the ratio of their mean eigenvalues (K-FAC, section 6.3)."""
+        """Invert A + π √λ and G + √λ / π, where π² is the ratio of their mean eigenvalues (K-FAC, section 6.3)."""
         ratio = (self.a.diagonal().mean() / self.g.diagonal().mean()).item()
-        # Without inputs or without gradients A ⊗ G is 0, and any π does.
+        # If all inputs or all gradients are 0, A ⊗ G is 0 for any π.
         pi = math.sqrt(ratio) if 0 < ratio < math.inf else 1.0
         self.a_inverse.copy_(damped_inverse(self.a, self.root_damping * pi))
         self.g_inverse.copy_(damped_inverse(self.g, self.root_damping / pi))
 
     def natural_gradient(self, by_weight: Tensor, *by_bias: Tensor) -> list[Tensor]:
-        """G⁻¹ V A⁻¹ of the gradients V by weight and, where there is one, bias; in their shapes."""
+        """G⁻¹ V A⁻¹, in the shapes of the gradients with respect to the weight and, if there is one, the bias."""
         by_weight = by_weight.movedim(1, -1)
         v = torch.cat([by_weight.flatten(1), *(gradient[:, None] for gradient in by_bias)], 1)
         weight, *bias = (self.g_inverse @ v @ self.a_inverse).split([by_weight[0].numel(), *(1 for _ in by_bias)], 1)
         return [weight.unflatten(1, by_weight.shape[1:]).movedim(-1, 1), *(column[:, 0] for column in bias)]
 
 
-def sampled_labels(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Classes (B,) drawn from the softmax of `logits` (B, n_classes); the generator may be on another device."""
-    bounds = logits.detach().double().softmax(1)[:, :-1].cumsum(1)
-    drawn = torch.rand(len(logits), 1, generator=generator, device=generator.device, dtype=torch.float64)
-    return torch.searchsorted(bounds, drawn.to(logits.device)).squeeze(1)
-
-
 def damped_inverse(factor: Tensor, damping: float) -> Tensor:
-    """(factor + damping)⁻¹ of a positive semidefinite factor (n, n), be it that rounding has left it indefinite."""
+    """(factor + damping)⁻¹ for a positive semidefinite factor (n, n), which rounding may have made indefinite."""
     damped = factor + damping * torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
     root, failed = torch.linalg.cholesky_ex(damped)
     if not failed:
         return torch.cholesky_inverse(root)
     if not damped.isfinite().all():
-        return torch.full_like(factor, math.nan)  # training has diverged, as its loss will tell
+        return torch.full_like(factor, math.nan)  # training has diverged, which its loss will show
     eigenvalues, eigenvectors = torch.linalg.eigh(damped)
     return torch.mm(eigenvectors / eigenvalues.clamp(min=damping), eigenvectors.t())
 
 
 def _taps(images: Tensor, layer: nn.Conv2d, height: int, width: int) -> list[Tensor]:
-    """What each tap of a kernel sees of images (B, in, …, …), row by row, at all positions: (B, height, width, in)."""
+    """The inputs of each tap of the kernel at all positions, (B, height, width, in), from images (B, in, …, …)."""
     assert not isinstance(layer.padding, str)
     (top, left), (down, right), (dy, dx) = layer.padding, layer.stride, layer.dilation
     images = pad(images.movedim(1, -1), (0, 0, left, left, top, top))
@@ -247,12 +251,12 @@ def _taps(images: Tensor, layer: nn.Conv2d, height: int, width: int) -> list[Ten
 
 
 def _nodes(output: Tensor) -> Iterator[Any]:
-    """The autograd graph behind `output`, each node once."""
-    ahead: list[Any] = [output.grad_fn]
-    seen = {None}
-    while ahead:
-        node = ahead.pop()
-        if node not in seen:
-            seen.add(node)
+    """The nodes of the autograd graph of `output`."""
+    stack: list[Any] = [output.grad_fn]
+    visited = {None}
+    while stack:
+        node = stack.pop()
+        if node not in visited:
+            visited.add(node)
             yield node
-            ahead += [before for before, _ in node.next_functions]
+            stack += [source for source, _ in node.next_functions]

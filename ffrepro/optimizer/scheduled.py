@@ -1,19 +1,27 @@
-"""Optimizers as configs give them, with learning rates for a schedule to multiply."""
+"""Optimizers from configs, with learning rates that a schedule multiplies."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+from torch import nn
+
 from ffrepro.errors import UserError
 
+OptimizerFactory = Callable[..., Any]
 
-def made_optimizer(make: Callable[[Any], Any], trained: Any) -> Any:
-    """What `make`, an option of an algorithm, makes of parameters, or of a module where it wants one.
+
+def make_optimizer(factory: OptimizerFactory, net: nn.Module) -> Any:
+    """Make an optimizer of `net`.
+
+    The factory gets the net if its first parameter is called `model`, as in K-FAC. Otherwise it gets the parameters.
 
     Raises:
-        UserError: it refuses its options.
+        UserError: the optimizer refuses its options.
     """
     try:
-        optimizer = make(trained)
+        first = next(iter(inspect.signature(factory).parameters))
+        optimizer = factory(net if first == "model" else net.parameters())
         for group in optimizer.param_groups:
             float(group["lr"])
     except (TypeError, ValueError) as error:
@@ -22,13 +30,13 @@ def made_optimizer(make: Callable[[Any], Any], trained: Any) -> Any:
 
 
 class LearningRates:
-    """The learning rates of an optimizer's groups, as they are now; `multiply` sets them."""
+    """The initial learning rates of an optimizer's parameter groups."""
 
     def __init__(self, optimizer: Any) -> None:
-        self._optimizer = optimizer  # not its groups: a checkpoint that is loaded brings others
+        self._optimizer = optimizer  # loading a checkpoint replaces its groups
         self._rates = [group["lr"] for group in optimizer.param_groups]
 
-    def multiply(self, gain: float) -> None:
-        """Set each to what it was at first times `gain`."""
+    def multiply(self, lr_factor: float) -> None:
+        """Set each learning rate to its initial value times `lr_factor`."""
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * gain
+            group["lr"] = rate * lr_factor

@@ -1,16 +1,18 @@
-"""Runs that may be averaged, what is left out of an average, and the averages themselves."""
+"""Groups of runs that may be averaged, and their averages."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from statistics import median
 
 import pandas as pd
 
+from ffrepro.metric import Metric, Split, headline, is_finite, named
 from ffrepro.report.load import Run
 from ffrepro.runs.record import comparable
 
-# The budget that says most comes first; one that is not known here says least.
+# The budget that says most comes first; an unknown budget says least.
 _BUDGETS = ("paper", "quick", "smoke")
 
 
@@ -25,14 +27,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one row that may be averaged: of one budget, all on the data itself or all on stand-in data."""
+    """Runs of a row that may be averaged: with the same budget, all on real data or all on stand-in data."""
 
     runs: tuple[Run, ...]
-    metric: str
+    metric: Metric
 
     @property
     def budget(self) -> str:
-        return self.runs[0].record.budget
+        return self.runs[0].budget
 
     @property
     def stand_in(self) -> bool:
@@ -47,42 +49,37 @@ class Group:
         """The runs with a result."""
         return tuple(run for run in self.runs if reason_left_out(run, self.metric) is None)
 
-    @cached_property
-    def left_out(self) -> tuple[tuple[Run, str], ...]:
-        """The runs without a result, with the reason."""
-        reasons = ((run, reason_left_out(run, self.metric)) for run in self.runs)
-        return tuple((run, reason) for run, reason in reasons if reason is not None)
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.record.seed for run in self.counted)
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
-        """Of each metric of the counted runs."""
+        """Each metric of the counted runs."""
         return summarize([run.record.metrics for run in self.counted])
 
     @property
     def headline(self) -> Summary | None:
-        return self.summaries.get(self.metric)
+        return self.summaries.get(self.metric.name)
 
-    def interval(self, metric: str) -> tuple[float, float] | None:
-        """The ends of the interval of a metric that has one, averaged over seeds."""
-        low, high = (self.summaries.get(f"{metric}_{end}") for end in ("low", "high"))
+    def values(self, name: str | None = None) -> tuple[float, ...]:
+        """A metric of the counted runs, by default the group's own."""
+        values = (run.record.metrics.get(name or self.metric.name) for run in self.counted)
+        return tuple(value for value in values if is_finite(value))
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """The ends of a metric's recorded interval, averaged over seeds."""
+        low, high = (self.summaries.get(f"{name}_{end}") for end in ("low", "high"))
         return None if low is None or high is None else (low.mean, high.mean)
 
     @property
     def wall_s(self) -> float | None:
         """The median time of a counted run."""
-        return float(pd.Series([run.record.wall_s for run in self.counted]).median()) if self.counted else None
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(run.record.seed for run in self.counted)
+        return median(run.record.wall_s for run in self.counted) if self.counted else None
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        return _different(str(run.record.environment["precision"]) for run in self.counted)
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        return _different(str(run.record.environment["device"]) for run in self.counted)
+        return tuple(sorted({str(run.record.environment["precision"]) for run in self.counted}))
 
     @property
     def of_one_config(self) -> bool:
@@ -92,33 +89,46 @@ class Group:
 
     @cached_property
     def history(self) -> dict[str, pd.DataFrame]:
-        """Of each metric the mean, min and max over seeds, by epoch."""
+        """Mean, min and max of each metric over seeds, by epoch."""
         return by_epoch([run.record.history for run in self.counted])
 
+    def curve(self, split: Split) -> tuple[Metric, pd.DataFrame] | None:
+        """The quantity of the group's metric on a split by epoch; the net's own test comes before others.
 
-def group(runs: list[Run], metric: str | None = None) -> dict[str, list[Group]]:
-    """Groups of each row, the one that says most first; without `metric`, a row's own headline is taken."""
-    frame = pd.DataFrame(
-        {
-            "run": pd.Series(runs, dtype=object),
-            "row": [run.record.row for run in runs],
-            "budget": [run.record.budget for run in runs],
-            "stand_in": [run.stand_in for run in runs],
-        }
-    )
+        The loss without a split is the loss of training batches.
+        """
+        splits = (split, None) if split == "running" else (split,)
+        names = sorted(name for name in self.history if named(name).quantity == self.metric.quantity)
+        metrics = [metric for metric in map(named, names) if not (metric.part or metric.end)]
+        return next(((m, self.history[m.name]) for wanted in splits for m in metrics if m.split == wanted), None)
+
+
+def group(runs: list[Run], metric: Metric | None = None) -> dict[str, list[Group]]:
+    """Groups of each row, the group that says most first; without `metric`, a row's own headline is taken."""
+
+    def place(run: Run) -> tuple[str, bool, int, str, int]:
+        rank = _BUDGETS.index(run.budget) if run.budget in _BUDGETS else len(_BUDGETS)
+        return run.record.row, run.stand_in, rank, run.budget, run.record.seed
+
     groups: dict[str, list[Group]] = {}
-    for (row, _, _), part in frame.groupby(["row", "budget", "stand_in"], sort=True):
-        own = sorted(part["run"], key=lambda run: run.record.seed)
-        groups.setdefault(str(row), []).append(Group(tuple(own), metric or headline_metric(own)))
-    return {row: sorted(found, key=_says_most) for row, found in groups.items()}
+    for (row, *_), members in groupby(sorted(runs, key=place), key=lambda run: place(run)[:-1]):
+        alike = tuple(members)
+        groups.setdefault(row, []).append(Group(alike, metric or headline_of(alike)))
+    return groups
+
+
+def headline_of(runs: Iterable[Run]) -> Metric:
+    """The metric of runs without a table: on validation data if there are any, as the test set is not to choose on."""
+    names = {name for run in runs for name in run.record.metrics}
+    return named(headline(names, ("validation", "test")) or "validation_error")
 
 
 def summarize(metrics: list[dict[str, float | None]]) -> dict[str, Summary]:
-    """Mean and sample standard deviation of each metric, over those that have it."""
+    """Mean and sample standard deviation of each metric, over the runs that have it."""
     frame = pd.DataFrame(metrics, dtype=float)
     summaries = {}
     for name in frame:
-        values = frame[name][frame[name].map(math.isfinite)]
+        values = frame[name][frame[name].map(is_finite)]
         if len(values):
             std = float(values.std(ddof=1)) if len(values) > 1 else None
             summaries[str(name)] = Summary(len(values), float(values.mean()), std)
@@ -131,31 +141,13 @@ def by_epoch(histories: list[list[dict[str, float | None]]]) -> dict[str, pd.Dat
     if not frames:
         return {}
     joined = pd.concat([frame.set_axis(range(1, len(frame) + 1)) for frame in frames])
-    found = joined.groupby(level=0).agg(["mean", "min", "max"])
-    return {str(name): found[[name]].droplevel(0, axis=1).dropna() for name in sorted(joined.columns)}
+    curves = joined.groupby(level=0).agg(["mean", "min", "max"])
+    by_name = {str(name): curves[[name]].droplevel(0, axis=1).dropna() for name in sorted(joined.columns)}
+    return {name: curve for name, curve in by_name.items() if len(curve)}
 
 
-def headline_metric(runs: Iterable[Run]) -> str:
-    """The metric that stands for a run where no table names one."""
-    # Where examples are held out for choosing, the test set is not looked at.
-    for name in ("validation_error", "validation_perplexity", "test_error", "test_perplexity", "test_loss"):
-        if any(name in run.record.metrics for run in runs):
-            return name
-    return "test_error"
-
-
-def reason_left_out(run: Run, metric: str) -> str | None:
+def reason_left_out(run: Run, metric: Metric) -> str | None:
     """Why a run has no part in an average; None if it has."""
     if run.record.status != "ok":
         return f"{run.record.status}: {run.record.error or 'no reason recorded'}"
-    value = run.record.metrics.get(metric)
-    return None if value is not None and math.isfinite(value) else f"its {metric} is not a number"
-
-
-def _says_most(one: Group) -> tuple[bool, int, str]:
-    rank = _BUDGETS.index(one.budget) if one.budget in _BUDGETS else len(_BUDGETS)
-    return one.stand_in, rank, one.budget
-
-
-def _different(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(values)))
+    return None if is_finite(run.record.metrics.get(metric.name)) else f"its {metric.name} is not a number"

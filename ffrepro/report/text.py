@@ -1,211 +1,135 @@
-"""Numbers and names as they are printed."""
+"""Numbers and names in print."""
 
 import re
 from typing import Any
 
-from ffrepro.dataset import TRAIN_EVALUATED
-from ffrepro.report.compare import RowResult
-from ffrepro.report.groups import Group, Summary
+from ffrepro.metric import Metric
+from ffrepro.report.compare import EXACT_DIGITS, RowResult
+from ffrepro.report.groups import Group, Summary, reason_left_out
 from ffrepro.report.load import Run
 from ffrepro.runs.tracking import duration
 
 NONE = "–"
-TRAIN_NOTE = f"measured on the first {TRAIN_EVALUATED:,} training images (all where there are fewer)"
 MARKS = {
     "P": "read in the authors' own text or code",
     "S": "read in texts that quote the paper",
     "M": "recalled, not checked",
 }
-# Figures of a run as a whole, in the order of their columns. Those of single layers have tables of their own.
-METRICS = {
-    "test_error": "Test error",
-    "test_error_goodness": "Test error, by goodness",
-    "test_error_softmax": "Test error, by softmax",
-    "test_perplexity": "Test perplexity",
-    "test_perplexity_interval": "its 95 % interval",
-    "test_bits_per_character": "Test bits a character",
-    "test_accuracy": "Test accuracy, %",
-    "test_loss": "Test loss",
-    "train_error": "Training error",
-    "train_error_softmax": "Training error, by softmax",
-    "train_perplexity": "Training perplexity",
-    "train_perplexity_interval": "its 95 % interval",
-    "train_bits_per_character": "Training bits a character",
-    "train_accuracy": "Training accuracy, %",
-    "train_loss": "Training loss",
-    "validation_error": "Validation error",
-    "validation_error_softmax": "Validation error, by softmax",
-    "validation_perplexity": "Validation perplexity",
-    "validation_bits_per_character": "Validation bits a character",
-    "validation_accuracy": "Validation accuracy, %",
-    "validation_loss": "Validation loss",
-}
-_FURTHER = {
-    "train_error_goodness": "Training error, by goodness",
-    "validation_error_goodness": "Validation error, by goodness",
-}
-HISTORY = {
-    "running_error": "Softmax error on training batches, as they were trained",
-    "validation_error_softmax": "Validation error, by softmax",
-    "validation_error": "Validation error",
-    "running_perplexity": "Perplexity of training batches, as they were trained",
-    "validation_perplexity": "Validation perplexity",
-    "loss": "Loss",
-}
-# Where something on this machine lies is of no use to a reader elsewhere, and none of their business.
+# A place on the machine that made a record is of no use to a reader elsewhere, and private.
 _ABSOLUTE = re.compile(r"""(?<![^\s'"=(\[,:])(?:~?/(?![/\s])[^\s'",:;<>]+|[A-Za-z]:\\[^\s'",;]+)""")
 
 
 def plain_minus(text: str) -> str:
-    """The sign for minus in the place of the hyphen."""
+    """The minus sign in place of the hyphen."""
     return text.replace("-", "−")
 
 
-def number(value: float | None, metric: str = "error", digits: int = 2) -> str:
-    """Percentages, perplexities and bits with `digits` decimals, everything else with four figures."""
-    if value is None:
-        return NONE
-    return plain_minus(f"{value:.{digits}f}" if _has_fixed_decimals(metric) else f"{value:.4g}")
+def number(value: float | None, metric: Metric, decimals: int | None = None) -> str:
+    """`value` without its unit."""
+    return NONE if value is None else plain_minus(metric.format(value, decimals))
 
 
-def _has_fixed_decimals(metric: str) -> bool:
-    """Whether its numbers have the same number of decimals whatever their size."""
-    return any(kind in metric for kind in ("error", "accuracy", "perplexity", "bits"))
-
-
-def unit_of(metric: str) -> str:
-    return "%" if "error" in metric or "accuracy" in metric else ""
-
-
-def summary(value: Summary | None, metric: str = "error", digits: int = 2) -> str:
+def summary(value: Summary | None, metric: Metric, decimals: int | None = None) -> str:
     """Mean ± standard deviation, with as many decimals; a single run has no ±."""
     if value is None:
         return NONE
     if value.std is None:
-        return number(value.mean, metric, digits)
-    if not _has_fixed_decimals(metric):  # as many as four figures of the mean have
-        digits = max(0, 3 - int(f"{value.mean:.3e}".rpartition("e")[2]))
-    return plain_minus(f"{value.mean:.{digits}f} ± {value.std:.{digits}f}")
+        return number(value.mean, metric, decimals)
+    decimals = metric.places(value.mean) if decimals is None else decimals
+    return plain_minus(f"{value.mean:.{decimals}f} ± {value.std:.{decimals}f}")
 
 
-def low_to_high(group: Group, metric: str) -> str:
-    """The interval of a metric that has one."""
-    return " to ".join(number(end, metric) for end in group.interval(metric) or ()) or NONE
+def with_unit(text: str, metric: Metric) -> str:
+    """A number as text, with its unit unless there is no number."""
+    return text if text == NONE else f"{text} {metric.unit}".rstrip()
 
 
-def row_digits(row: RowResult) -> int:
-    """Two decimals, or as many more as it takes to see on which side of the interval's ends the mean lies."""
-    if row.shown is None or row.shown.headline is None or row.shown.reduced:
-        return 2
-    if row.spec.reproduced is None:
-        return 2
-    mean, (low, high) = row.shown.headline.mean, row.spec.reproduced
-    for digits in (2, 3, 4):
-        printed = round(mean, digits)
-        if (low <= printed <= high) == (low <= round(mean, 9) <= high):
-            return digits
-    return 4
+def value(number_: float | None, metric: Metric) -> str:
+    """A number with its unit."""
+    return with_unit(number(number_, metric), metric)
+
+
+def sentence(*parts: str) -> str:
+    """The parts that say something, with semicolons between them."""
+    return "; ".join(filter(None, parts)) + "."
+
+
+def low_to_high(group: Group, name: str, metric: Metric) -> str:
+    """The recorded interval of a metric."""
+    return " to ".join(number(end, metric) for end in group.interval(name) or ()) or NONE
+
+
+def decimals_of(row: RowResult) -> int | None:
+    """Enough decimals to see whether the mean is inside the interval; None for the metric's own."""
+    if row.mean is None or row.spec.reproduced is None or (row.shown is not None and row.shown.reduced):
+        return None
+    (low, high), fewest = row.spec.reproduced, row.metric.places(row.mean)
+    inside = low <= round(row.mean, EXACT_DIGITS) <= high
+    agree = (more for more in (0, 1, 2) if (low <= round(row.mean, fewest + more) <= high) == inside)
+    more = next(agree, 2)
+    return fewest + more if more else None
 
 
 def ours(row: RowResult) -> str:
-    return NONE if row.shown is None else summary(row.shown.headline, row.shown.metric, row_digits(row))
+    """The row's mean and standard deviation, with the unit."""
+    headline = row.shown.headline if row.shown else None
+    return with_unit(summary(headline, row.metric, decimals_of(row)), row.metric)
 
 
-def paper(row: RowResult) -> str:
-    return given(row.spec.paper)
-
-
-def given(value: float | None) -> str:
-    """A number of `table.yaml`: where the paper gives whole ones, so do we."""
-    return str(value) if isinstance(value, int) else number(value)
-
-
-def paper_train(row: RowResult) -> str:
-    """The paper's training error with its mark."""
-    marked = f" {_marked(row.spec.train_mark)}" if row.spec.train_mark else ""
-    return f"{given(row.spec.train)}{marked}"
-
-
-def our_train(row: RowResult) -> str:
-    """Our training error, by the row's own test."""
-    return summary(row.train)
-
-
-def mark(row: RowResult) -> str:
-    """How well the paper's number is known, and whether it is of other data; empty where there is none."""
-    if not row.spec.mark:
-        return ""
-    return _marked(row.spec.mark) + (", other data" if row.spec.reproduced is None else "")
-
-
-def _marked(mark: str) -> str:
-    return f"{mark}, recalled" if mark == "M" else mark
+def given(value: float | None, metric: Metric) -> str:
+    """A number of `table.yaml` with its unit. Whole numbers stay whole; losses stay as they are written."""
+    as_written = isinstance(value, int) or (value is not None and metric.decimals is None)
+    return with_unit(str(value) if as_written else number(value, metric), metric)
 
 
 def difference(row: RowResult) -> str:
-    return NONE if row.difference is None else plain_minus(f"{row.difference:+.{row_digits(row)}f}")
-
-
-def interval(row: RowResult) -> str:
-    """The means that count as the paper's; empty where it has no number."""
-    return " to ".join(given(end) for end in row.spec.reproduced or ())
+    """Ours minus the paper's."""
+    if row.difference is None or row.mean is None:
+        return NONE
+    decimals = decimals_of(row) or row.metric.places(row.mean)
+    return plain_minus(f"{row.difference:+.{decimals}f}")
 
 
 def seeds(row: RowResult) -> str:
-    """How many seeds there are, of how many there should be."""
-    if row.shown is None:
-        return ""
-    if not row.missing_seeds:
-        return counted(len(row.shown.seeds), "seed")
-    wanted = len(row.wanted_seeds)
-    have = wanted - len(row.missing_seeds)
+    """How many seeds there are, and how many there should be."""
+    if row.shown is None or not row.missing_seeds:
+        return counted(len(row.shown.seeds), "seed") if row.shown else NONE
+    have = len(row.wanted_seeds) - len(row.missing_seeds)
     others = len(row.shown.seeds) - have
-    return f"{have} of {wanted} seeds" + (f" and {others} not asked for" if others else "")
+    return f"{have} of {len(row.wanted_seeds)} seeds" + (f" and {others} not asked for" if others else "")
 
 
-def kinds(group: Group | Run, *, named: bool = True) -> list[str]:
-    """What is less than the paper's in a group or run, its budget `named` or not; empty if nothing."""
-    budget = group.record.budget if isinstance(group, Run) else group.budget
-    less = [] if budget == "paper" else [f"reduced: {budget} budget" if named else "reduced"]
-    return [*less, *(["stand-in data"] if group.stand_in else [])]
-
-
-def kind(group: Group | Run, *, named: bool = True) -> str:
-    return ", ".join(kinds(group, named=named))
+def kinds(runs: Group | Run, *, named: bool = True) -> list[str]:
+    """How runs fall short of the paper's, with the budget's name if `named`; empty for full runs."""
+    less = [] if runs.budget == "paper" else [f"reduced: {runs.budget} budget" if named else "reduced"]
+    return [*less, *(["stand-in data"] if runs.stand_in else [])]
 
 
 def time(seconds: float | None) -> str:
     return NONE if seconds is None else duration(seconds)
 
 
-def memory(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.0f} MB"
+def commits(*runs: Run) -> list[str]:
+    """The first digits of the commits that trained `runs`; * where the tree had further changes.
 
-
-def commit(run: Run) -> str:
-    """The first digits of the commits that it was trained with; * where the tree had been changed since."""
-    return ", ".join(_commits(run))
-
-
-def commits(group: Group) -> list[str]:
-    return sorted({one for run in group.counted for one in _commits(run)}) or [NONE]
-
-
-def _commits(run: Run) -> list[str]:
-    """More than one where a run was cut and gone on with after a change."""
-    git = run.record.git
-    known = [*git.get("earlier", []), git["commit"]]
-    return [(str(one)[:7] if one else "unknown") + ("*" if git["dirty"] else "") for one in known]
+    A run that was cut and resumed after a change has several.
+    """
+    states = (run.record.git for run in runs)
+    states_of_commits = (
+        (commit, git["dirty"]) for git in states for commit in [*git.get("earlier", []), git["commit"]]
+    )
+    return sorted({str(commit or "unknown")[:7] + ("*" if dirty else "") for commit, dirty in states_of_commits})
 
 
 def device(group: Group) -> str:
-    """The devices, the threads of a CPU, and the precisions with how often each was used where they differ."""
+    """The devices, the threads of a CPU, and the precisions; where these differ, how often each was used."""
     machines = [run.record.environment for run in group.counted]
-    threads = sorted({int(machine["threads"]) for machine in machines if not machine["cuda"]})
-    computed = [f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"] if threads else []
+    names = sorted({without_paths(str(machine["device"])) for machine in machines})
+    threads = sorted({str(machine["threads"]) for machine in machines if not machine["cuda"]}, key=int)
+    computed = [f"{' or '.join(threads)} thread{'s' if threads != ['1'] else ''}"] if threads else []
     used = [str(machine["precision"]) for machine in machines]
-    kinds = [name if len(group.precisions) == 1 else f"{used.count(name)} × {name}" for name in group.precisions]
-    return "; ".join([*(without_paths(name) for name in group.devices), *computed, ", ".join(kinds)]) if used else NONE
+    precisions = [name if len(group.precisions) == 1 else f"{used.count(name)} × {name}" for name in group.precisions]
+    return "; ".join(filter(None, [*names, *computed, ", ".join(precisions)])) or NONE
 
 
 def counted(n: int, noun: str) -> str:
@@ -213,32 +137,21 @@ def counted(n: int, noun: str) -> str:
 
 
 def notes(row: RowResult) -> list[str]:
-    """What a reader must know before trusting a row's mean."""
+    """Warnings about a row's mean."""
     group = row.shown
     if group is None:
         return []
-    found = [f"Seed {run.record.seed} is not in the mean: {without_paths(reason)}." for run, reason in group.left_out]
+    reasons = ((run, reason_left_out(run, group.metric)) for run in group.runs)
+    warnings = [f"Seed {run.record.seed} is not in the mean: {without_paths(why)}." for run, why in reasons if why]
     if not group.of_one_config:
-        found.append("The runs differ in more than their seed: their configurations are not the same.")
+        warnings.append("The runs differ in more than their seed: their configurations are not the same.")
     if len(group.precisions) > 1:
-        found.append(f"The runs were made in different precisions: {device(group)}.")
-    return found
-
-
-def commands(row: RowResult, table: str) -> tuple[str, str]:
-    """The commands that make a row: all its seeds, and one run."""
-    return (
-        f"make reproduce-{table} ROWS={row.spec.name} BUDGET=paper",
-        f"python -m ffrepro experiment={row.spec.experiment} seed=0",
-    )
-
-
-def metric_label(name: str) -> str:
-    return (METRICS | _FURTHER).get(name, name.replace("_", " ").capitalize())
+        warnings.append(f"The runs were made in different precisions: {device(group)}.")
+    return warnings
 
 
 def without_paths(value: Any) -> Any:
-    """`value`, a text or what is made of texts, with absolute paths taken out."""
+    """`value`, a text or nested texts, without absolute paths."""
     if isinstance(value, str):
         return _ABSOLUTE.sub("<path>", value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Runs that are no row of a table: whose variants they are, and what they differ in."""
+"""Runs that are no row of a table: the preset that they change, and their differences from it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,58 +9,51 @@ from ffrepro.report.groups import Group
 from ffrepro.report.text import without_paths
 from ffrepro.runs.record import changed, comparable
 
-# Of a budget of one's own, what decides nothing.
-_OF_ITS_NAME = ("budget.name", "budget.may_stand_in")
+# Options of a budget that decide nothing.
+_INCIDENTAL = ("budget.name", "budget.may_stand_in")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Runs of one variant, beside the recorded runs of the row whose preset it changed."""
+    """Runs that changed a row's preset, and their differences from the row's recorded runs."""
 
     group: Group
     preset: str
     differences: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        return self.group.runs[0].record.row
-
-    @property
-    def place(self) -> str:
-        """The folder of its records, in the results' folder."""
-        return self.group.runs[0].path.rpartition("/")[0]
-
 
 def variant(group: Group, tables: list[TableResult]) -> Variant:
-    """What `group` differs in from the row as it is recorded now, whatever the preset was when it was run.
+    """The differences of `group` from the row's current records, whatever the preset was at the time.
 
-    Of a preset that is no row, or that has no record, the options that were changed on the command line.
+    If its preset is no row or has no record, the differences are the options of the command line.
     """
-    found = group.runs[0].record
-    table, row = found.config.get("table"), found.config.get("row")
+    record = group.runs[0].record
+    table, row = record.config.get("table"), record.config.get("row")
     preset = f"{table}/{row}" if table and row else "none"
-    recorded = {f"{table.spec.name}/{net.spec.name}": net.shown for table in tables for net in table.nets}
-    of_row = recorded.get(preset)
-    if of_row is None:
-        return Variant(group, preset, tuple(without_paths(changed(found.overrides))))
-    mine, theirs = _options(group), _options(of_row)
-    if found.budget != "custom":  # then its name, which the report has beside it, says it all
-        theirs = {name: value for name, value in theirs.items() if not name.startswith("budget.")}
-        mine = {name: value for name, value in mine.items() if not name.startswith("budget.")}
-    differences = [
-        f"{name}={mine.get(name, 'null')}" for name in {**theirs, **mine} if mine.get(name) != theirs.get(name)
-    ]
-    return Variant(group, preset, tuple(sorted(differences)))
+    recorded = {f"{compared.spec.name}/{net.spec.name}": net.shown for compared in tables for net in compared.nets}
+    original = recorded.get(preset)
+    if original is None:
+        return Variant(group, preset, tuple(without_paths(changed(record.overrides))))
+    # The report lists the budget's name, which says all unless the budget is custom.
+    incidental = _INCIDENTAL if record.budget == "custom" else ("budget.",)
+    ours, theirs = (_options(runs, incidental) for runs in (group, original))
+    differences = sorted(
+        f"{name}={ours.get(name, 'null')}" for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)
+    )
+    return Variant(group, preset, tuple(differences))
 
 
-def _options(group: Group) -> dict[str, Any]:
-    """What decides a result, by dotted names: of the config, with the precisions that came of it, and the data."""
-    found = group.runs[0].record
-    parts = comparable(found.config)
-    named = {name: value for name, value in _flat(parts["values"]) if name not in _OF_ITS_NAME}
+def _options(group: Group, incidental: tuple[str, ...]) -> dict[str, Any]:
+    """Everything that decides a result, by dotted names that do not begin with the `incidental`.
+
+    That is the config, the precisions that were used, and the data.
+    """
+    record = group.runs[0].record
+    parts = comparable(record.config)
+    named = {name: value for name, value in _flat(parts["values"]) if not name.startswith(incidental)}
     named |= {name.removesuffix(".class"): value for name, value in _flat(parts["classes"])}
     named["precision"] = " or ".join(group.precisions)
-    named["data"] = f"{found.data['name']}, SHA-256 {found.data['sha256'][:8]}"
+    named["data"] = f"{record.data['name']}, SHA-256 {record.data['sha256'][:8]}"
     return named
 
 

@@ -3,20 +3,16 @@
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ffrepro import table
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
-from ffrepro.report import figures, sequences, sweeps
-from ffrepro.report.ablations import grid, tried
-from ffrepro.report.claims import claims
 from ffrepro.report.compare import compare
 from ffrepro.report.groups import group
 from ffrepro.report.load import Run, load_runs
-from ffrepro.report.panels import panels
-from ffrepro.report.render import MADE_BY, PlainView, Report, TableView, render, summary
+from ffrepro.report.pages import Report, make_pages
+from ffrepro.report.render import MADE_BY, render, summary
 from ffrepro.report.variants import variant
 from ffrepro.table import Table
 
@@ -25,12 +21,12 @@ _OWNED = {".html", ".css", ".svg", ".png", ".part"}
 
 
 def write_report(results: Path, tables: list[Table] | None = None, readme: Path | None = None) -> Path:
-    """Write `report/`, `README.md` and `figures/` in `results`; what an earlier report left there goes.
+    """Write `report/`, `README.md` and `figures/` in `results`, and remove what an earlier report left there.
 
     Args:
         results: the folder that holds `runs/`.
-        tables: what to compare with; None takes all that `experiments/` describes.
-        readme: a Markdown page that has the headline numbers between two comments, which are brought up to date.
+        tables: the tables to compare with; None takes all that `experiments/` describes.
+        readme: a Markdown page with two comments; the main numbers between them are replaced.
 
     Returns:
         The path of `index.html`. Records that could not be read are named on stderr and in the report.
@@ -45,7 +41,7 @@ def write_report(results: Path, tables: list[Table] | None = None, readme: Path 
         raise UserError(f"{twin} was not made by the report, which would replace it: choose another folder.")
     report = assemble(results, [table.load(name) for name in table.names()] if tables is None else tables)
     for unreadable in report.unreadable:
-        print(f"report: left out: {unreadable.reason}", file=sys.stderr)
+        print(f"report: left out: {unreadable}", file=sys.stderr)
     files = render(report)
     for name, content in files.items():
         _write(results / name, content)
@@ -59,47 +55,23 @@ def write_report(results: Path, tables: list[Table] | None = None, readme: Path 
 def assemble(results: Path, specs: list[Table]) -> Report:
     """Everything that the pages show, drawn and compared."""
     runs, unreadable = load_runs(results)
-    by_table: dict[str, list[Run]] = {}
+    tables = [compare(spec, runs) for spec in specs]
+    others: dict[str, list[Run]] = {}
     for run in runs:
-        by_table.setdefault(run.record.table, []).append(run)
-    tables = []
-    for spec in specs:
-        result = compare(spec, by_table.pop(spec.name, []))
-        found = tried(spec, runs)
-        of_text = [one for one in (sequences.curves(result), sequences.study(result, found)) if one is not None]
-        tables.append(
-            TableView(
-                result,
-                replace(
-                    figures.of_table(result),
-                    text=of_text,
-                    panels=panels(result, runs),
-                    sweeps=sweeps.errors(result),
-                    maps=sweeps.maps(result),
-                ),
-                claims=claims(result),
-                ablations=tuple(grid(spec, one, groups) for one, groups in found),
-                samples=tuple(sequences.samples(result)),
-            )
+        if run.record.table not in {spec.name for spec in specs}:
+            others.setdefault(run.record.table, []).append(run)
+    variants = {
+        name: sorted(
+            (variant(own, tables) for groups in group(own_runs).values() for own in groups),
+            key=lambda made: (made.preset, made.group.runs[0].record.row),
         )
-    compared = [view.result for view in tables]
-    plain = [
-        PlainView(
-            name,
-            tuple(
-                sorted(
-                    (variant(one, compared) for groups in group(of_table).values() for one in groups),
-                    key=lambda one: (one.preset, one.name),
-                )
-            ),
-        )
-        for name, of_table in sorted(by_table.items())
-    ]
-    return Report(tuple(tables), tuple(plain), tuple(unreadable), len(runs))
+        for name, own_runs in sorted(others.items())
+    }
+    return make_pages(tables, variants, unreadable, len(runs))
 
 
 def _with_summary(readme: Path, report: Report, results: Path) -> bytes:
-    """The page with what stands between its two comments made anew."""
+    """The page with new main numbers between its two comments."""
     try:
         before, begin, rest = re.split(r"(<!-- results:[^>]*-->\n)", readme.read_text(encoding="utf-8"))
         _, end, after = re.split(r"(<!-- /results -->)", rest)
@@ -112,7 +84,7 @@ def _with_summary(readme: Path, report: Report, results: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Leave a file that is right already as it is, so that its date says when it last changed."""
+    """Leave a file that is right already untouched, so that its date says when it last changed."""
     if path.is_file() and path.read_bytes() == content:
         return
     with written_atomically(path) as file:

@@ -1,1 +1,1 @@
-"""One run, from its config to its record."""
+"""A run, from its config to its record."""

@@ -1,15 +1,14 @@
 """A run made ready: what it is, where it belongs, where its files go.
 
-Here and in run.py the whole config is read; data sets, architectures and algorithms are given their parts.
+Here and in run.py the whole config is read. Data sets, architectures and algorithms get their parts.
 """
 
-import glob
 import re
 import shlex
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,12 +18,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ffrepro.algorithm import Algorithm, Metrics
-from ffrepro.config import GROUPS, budgeted_epochs, build, check_top, plain
+from ffrepro.config import DECISIVE_GROUPS, budgeted_epochs, build, check_top, plain
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import choose_device, choose_precision, choose_threads
-from ffrepro.errors import DataNotFoundError, UserError, is_want_of_memory
+from ffrepro.errors import DataNotFoundError, UserError, is_out_of_memory
 from ffrepro.paths import from_root
-from ffrepro.runs import record
+from ffrepro.runs import machine, record
+from ffrepro.runs.place import table_and_row
 from ffrepro.runs.record import Record
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -32,22 +32,23 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 @dataclass
 class Progress:
-    """How far a run has come; kept in its checkpoint. Times in seconds."""
+    """How far a run has come; kept in its checkpoint. Times are in seconds."""
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    train_s: float = 0.0
+    epoch_s: list[float] = field(default_factory=list)  # training alone
+    train_s: float = 0.0  # with the validation after each epoch
     wall_s: float = 0.0  # of earlier launches, which were cut
     diverged: str | None = None
-    git: list[dict[str, Any]] = field(default_factory=list)  # the states of the code that it was trained with, in turn
+    git: list[dict[str, Any]] = field(default_factory=list)  # the states of the code, in turn
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run whose data is loaded and of which nothing is trained."""
+    """A run whose data is loaded. Nothing is trained yet."""
 
     config: DictConfig
-    values: dict[str, Any]  # of the config, resolved
+    values: dict[str, Any]  # the config, resolved
     choices: dict[str, str]
     overrides: list[str]
     device: torch.device
@@ -70,7 +71,7 @@ class Job:
         return f"{self.row} seed {self.config.seed}"
 
     def record(self, status: record.Status, progress: Progress, metrics: Metrics, error: str | None = None) -> Record:
-        """What is to be said of this run now."""
+        """The record of this run as it stands."""
         dataset = self.dataset
         dirty = True if any(state["dirty"] for state in progress.git) else self.git["dirty"]
         earlier = [state["commit"] for state in progress.git if state["commit"] != self.git["commit"]]
@@ -88,7 +89,7 @@ class Job:
             overrides=self.overrides,
             fingerprint=self.fingerprint,
             git={**self.git, "dirty": dirty, **({"earlier": list(dict.fromkeys(earlier))} if earlier else {})},
-            environment=record.environment(self.device, self.precision),
+            environment=machine.environment(self.device, self.precision),
             data={
                 "name": dataset.name,
                 "sha256": dataset.sha256,
@@ -98,9 +99,10 @@ class Job:
             started_at=self.started_at,
             wall_s=round(progress.wall_s + time.monotonic() - self.started, 3),
             train_s=round(progress.train_s, 3),
-            peak_memory_bytes=record.peak_memory_bytes(self.device),
+            peak_memory_bytes=machine.peak_memory_bytes(self.device),
             metrics=dict(metrics),
             history=[dict(entry) for entry in progress.history],
+            epoch_s=[round(seconds, 4) for seconds in progress.epoch_s],
         )
 
 
@@ -108,13 +110,13 @@ def prepare(config: DictConfig) -> Job:
     """Choose the device, load the data, find out what this run is and where it belongs.
 
     Raises:
-        UserError: an option makes no sense here, or the data is not there or damaged.
+        UserError: an option makes no sense here, or the data is missing or damaged.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    git = record.git_state()  # before anything that takes a while
+    git = machine.git_state()  # before anything that takes a while
     check_top(config)
     device = choose_device(config.device)
-    record.forget_peak_memory(device)
+    machine.forget_peak_memory(device)
     precision = choose_precision(config.precision, device)
     choose_threads(config.threads)
     overrides = list(HydraConfig.get().overrides.task)
@@ -122,31 +124,28 @@ def prepare(config: DictConfig) -> Job:
     try:
         dataset = _load_dataset(config, device)
     except (RuntimeError, MemoryError) as error:
-        if not is_want_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         hint = ", or use device=cpu" if device.type == "cuda" else ""
         raise UserError(
             f"out of memory on {device} while data set {config.dataset.name} was loaded: end what else fills it{hint}."
         ) from error
-    choices = {
-        str(group): str(name)
-        for group, name in HydraConfig.get().runtime.choices.items()
-        if str(group).split("@")[0] in (*GROUPS, "optimizer", "activation")
-    }
     values = plain(config)
-    table, row = _table_and_row(config, values, choices, overrides, dataset.sha256)
-    budget = "custom" if _own_budget(overrides) else str(config.budget.name)
-    name = f"{budget}-seed{config.seed}"
+    own_budget = record.has_own_budget(overrides)
     results = from_root(config.results_dir)
+    preset = HydraConfig.get().runtime.choices.get("experiment")
+    table, row = table_and_row(values, preset, overrides, dataset.sha256, results)
+    budget = "custom" if own_budget else str(config.budget.name)
+    name = f"{budget}-seed{config.seed}"
     return Job(
         config=config,
         values=values,
-        choices=choices,
+        choices=_choices(config),
         overrides=overrides,
         device=device,
         precision=precision,
         dataset=dataset,
-        fingerprint=record.identity(values, choices, dataset.sha256),
+        fingerprint=record.identity(values, dataset.sha256),
         table=table,
         row=row,
         budget=budget,
@@ -160,65 +159,44 @@ def prepare(config: DictConfig) -> Job:
     )
 
 
-def check_overrides(config: DictConfig, overrides: list[str]) -> None:
-    """Complain of an option of a group that the algorithm does not look at: it would seem to be compared.
+def _choices(config: DictConfig) -> dict[str, str]:
+    """The option of each group that this run uses, and of each group within them."""
+    choices = {str(group): str(name) for group, name in HydraConfig.get().runtime.choices.items()}
+    used = (*DECISIVE_GROUPS, *(["goodness"] if "goodness" in config.algorithm else []))
+    return {
+        group: name
+        for group, name in choices.items()
+        if group in used or group.partition("@")[2].split(".")[0] in DECISIVE_GROUPS
+    }
 
-    And of a class that is named by itself: what identifies a run are the names of its groups' options.
+
+def check_overrides(config: DictConfig, overrides: list[str]) -> None:
+    """Refuse an option of a group that the algorithm does not use: it would seem to be compared.
+
+    Classes that the command line names by themselves are refused too. Options of groups are what a user compares.
 
     Raises:
-        UserError: there is one among the command line's `overrides`.
+        UserError: there is such an option among the command line's `overrides`.
     """
     for text in overrides:
         key = text.lstrip("+~").split("=", maxsplit=1)[0]
         if key.rpartition(".")[2] in ("_target_", "_partial_"):
             raise UserError(
-                f"{text} names a class, which a run's identity does not tell: choose an option of its group instead, "
-                "as in goodness=sum_of_squares, or add one in conf/."
+                f"{text} names a class: choose an option of its group instead, as in goodness=sum_of_squares, or add "
+                "an option in conf/."
             )
     algorithm: type[Algorithm] = hydra.utils.get_object(config.algorithm._target_)
+    unused = set(getattr(algorithm, "unused", ()))
+    if "goodness" not in config.algorithm:
+        unused.add("goodness")
     for text in overrides:
         group = re.split(r"[.=@]", text.lstrip("+"), maxsplit=1)[0]
-        if group in algorithm.unused:
+        if group in unused:
             raise UserError(f"{text} would change nothing: {algorithm.__name__} does not use {group}. Leave it out.")
 
 
-def _table_and_row(
-    config: DictConfig, values: dict[str, Any], choices: dict[str, str], overrides: list[str], data_sha256: str
-) -> tuple[str, str]:
-    """Where a run belongs: one with options of its own is kept among the sweeps, in a folder all its seeds share."""
-    changed = record.changed(overrides)
-    preset = HydraConfig.get().runtime.choices.get("experiment")
-    if preset == f"{config.table}/{config.row}" and not changed:
-        return config.table, config.row
-    # Of a text its file's name, and in the hash what it says: it may lie elsewhere tomorrow.
-    path = "dataset.path="
-    changed = [path + PurePath(one[len(path) :]).name if one.startswith(path) else one for one in changed]
-    words = "_".join(sorted(changed)) or str(values["algorithm"]["_target_"]).rsplit(".", 1)[-1]
-    tidy = "".join(letter if letter.isalnum() or letter in "=.-" else "_" for letter in words)[:80]
-    # The hash parts those whose names were cut. A budget that has a name is in the file's name.
-    groups = [group for group in GROUPS if group != "budget" or _own_budget(overrides)]
-    variant = record.hashed(
-        {
-            "choices": {**choices, "budget": None},
-            "values": record.decided({group: values[group] for group in groups}),
-            "precision": config.precision,
-            **({"data": data_sha256} if values["dataset"].get("path") else {}),
-        }
-    )
-    row = f"{config.row}-" if config.row else ""
-    # The same asked for in other words, such as what has become the preset's since, is in the folder it has.
-    pattern = f"{glob.escape(row)}*-{variant[:8]}"
-    places = [from_root(config.results_dir) / kind / "sweeps" for kind in ("runs", "checkpoints")]
-    known = [folder.name for place in places for folder in sorted(place.glob(pattern))]
-    return "sweeps", known[0] if known else f"{row}{tidy}-{variant[:8]}"
-
-
-def _own_budget(overrides: list[str]) -> bool:
-    return any(text.lstrip("+~").startswith("budget.") for text in overrides)
-
-
 def _load_dataset(config: DictConfig, device: torch.device) -> Dataset:
-    """The data set, or the stand-in where the budget allows one."""
+    """The data set, or the stand-in where the budget allows it."""
     source: Source = build(config.dataset)
     try:
         dataset = source.load(device)

@@ -1,4 +1,4 @@
-"""One run: build, train, evaluate, record. With job.py the only reader of the whole config."""
+"""A run: build, train, evaluate, record. Besides job.py, no other module reads the whole config."""
 
 import copy
 import math
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from ffrepro import metric
 from ffrepro.algorithm import Algorithm, Metrics, Setting
 from ffrepro.config import build
 from ffrepro.dataset import Dataset
 from ffrepro.device import PRECISIONS, copies_factors
-from ffrepro.errors import UserError, is_want_of_memory
+from ffrepro.errors import UserError, is_out_of_memory
 from ffrepro.pictures import field_grid, packed
 from ffrepro.runs import checkpoint, record
 from ffrepro.runs.job import Job, Progress, console, prepare
@@ -27,11 +28,11 @@ _PICTURED = 1000  # test images
 
 
 def run(config: DictConfig) -> Record:
-    """Do what `config` says, unless its record is there; go on where it was cut.
+    """Run `config` unless its record is there. A run that was cut goes on from its checkpoint.
 
     Raises:
-        UserError: as everything below does.
-        KeyboardInterrupt: after the last whole epoch has been kept.
+        UserError: an option, a file or the machine does not allow the run.
+        KeyboardInterrupt: after the last whole epoch has been saved.
     """
     job = prepare(config)
     with checkpoint.locked(job.checkpoint.with_suffix(".lock")) as held:
@@ -49,7 +50,7 @@ def run(config: DictConfig) -> Record:
 
 
 def _known(job: Job) -> Record | None:
-    """The finished record of this very run."""
+    """The finished record of this run; None where there is none."""
     if job.config.rerun or not job.path.exists():
         return None
     known = record.load(job.path)
@@ -59,8 +60,8 @@ def _known(job: Job) -> Record | None:
             f"{job.path} is of other data than {job.dataset.name} as found here: give another results_dir=…, or "
             "replace it with rerun=true."
         )
-    # Computed anew: what it keeps may be from before an option that it does not use was there.
-    same = record.identity(known.config, known.choices, known.data["sha256"]) == job.fingerprint
+    # Computed from its config: the fingerprint in the file may be from before an option was added or renamed.
+    same = record.identity(known.config, known.data["sha256"]) == job.fingerprint
     return known if same and known.status != "failed" else None
 
 
@@ -72,14 +73,14 @@ def _execute(job: Job) -> Record:
         progress = _resumed(job, algorithm)
         tracker.begin(job.table, job.row, job.config.seed, job.values, job.results)
         try:
-            for epoch, earlier in enumerate(progress.history, start=1):  # what it is told of is a run of its own
+            for epoch, earlier in enumerate(progress.history, start=1):  # for the tracker this is a new run
                 tracker.epoch(epoch, earlier)
             progress = _train(job, algorithm, tracker, progress)
             if progress.diverged is None:
                 metrics = _final_metrics(algorithm, job.dataset)
                 fields = _keep_pictures(job, algorithm)
                 outcome = job.record("ok", progress, metrics)
-                outcome.write(job.path)  # last: where a record is, nothing is done again
+                outcome.write(job.path)  # last: where there is a record, nothing is run again
             else:
                 metrics, fields = {}, None
                 outcome = job.record("diverged", progress, metrics, progress.diverged)
@@ -96,11 +97,10 @@ def _setting(job: Job) -> Setting:
     return Setting(
         dataset=job.dataset,
         architecture=build(job.config.architecture),
-        goodness=build(job.config.goodness),
         schedule=build(job.config.schedule, epochs=job.epochs),
         seed=job.config.seed,
         device=job.device,
-        products=PRECISIONS[job.precision],
+        compute_dtype=PRECISIONS[job.precision],
     )
 
 
@@ -118,14 +118,14 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
         algorithm.load_state_dict(saved["algorithm"])
         progress = Progress(**saved["progress"])
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        if is_want_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise UserError(
             f"checkpoint {job.checkpoint} is of other code, and does not fit this ({type(error).__name__}: "
             f"{_first_line(error)}). Go back to that code, or remove the checkpoint to start the run anew."
         ) from error
     console.print(f"{job.title}: going on after epoch {progress.epoch}, from {job.checkpoint}.")
-    before = progress.git or [{"commit": None, "dirty": None}]  # of a time when checkpoints did not say
+    before = progress.git or [{"commit": None, "dirty": None}]  # from before checkpoints held the commits
     if job.git in before:
         return progress
     console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
@@ -137,8 +137,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress) -> Progress:
-    """Train to the last epoch; a metric that is not finite ends it."""
-    # A copy, since an interrupt may come in the middle of an epoch and the run is to go on from its beginning.
+    """Train to the last epoch, or until a metric is not finite."""
+    # A copy: after an interrupt in the middle of an epoch the run goes on from the epoch's beginning.
     state = copy.deepcopy(algorithm.state_dict())
     last_kept = time.monotonic()
     try:
@@ -146,6 +146,7 @@ def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress)
             while progress.epoch < job.epochs:
                 began = time.monotonic()
                 metrics = _plain(algorithm.train_epoch(progress.epoch + 1))
+                trained = time.monotonic()
                 if job.dataset.validation is not None:
                     validation = _plain(algorithm.monitor(job.dataset.validation))
                     metrics |= {f"validation_{key}": value for key, value in validation.items()}
@@ -154,9 +155,10 @@ def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress)
                     progress,
                     epoch=progress.epoch + 1,
                     history=[*progress.history, metrics],
+                    epoch_s=[*progress.epoch_s, trained - began],
                     train_s=progress.train_s + time.monotonic() - began,
                 )
-                # No call stands between these two, so that no interrupt can part a state from its epoch.
+                # There is no call between these two, so that no interrupt can separate a state from its epoch.
                 state, progress = next_state, next_progress
                 terminal.epoch(progress.epoch, metrics)
                 tracker.epoch(progress.epoch, metrics)
@@ -183,13 +185,13 @@ def _keep(job: Job, state: dict[str, Any], progress: Progress) -> None:
 
 
 def _kept_as(job: Job) -> str:
-    """What a checkpoint can be gone on from: random numbers and rounding differ between devices and precisions."""
+    """The runs that may go on from a checkpoint: random numbers and rounding differ between devices and precisions."""
     gradients = "rounded" if copies_factors(PRECISIONS[job.precision], job.device) else "fp32"
     return f"{job.fingerprint}-{job.device.type}-{job.precision}-{gradients}-{checkpoint.FORMAT}"
 
 
 def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
-    """The test set's only evaluation, with the same figures on training (and validation) data."""
+    """The only evaluation of the test set, and the same metrics on training and validation data."""
     metrics: Metrics = {}
     splits = {"test": dataset.test, "train": dataset.train_evaluated, "validation": dataset.validation}
     for name, split in splits.items():
@@ -199,12 +201,12 @@ def _final_metrics(algorithm: Algorithm, dataset: Dataset) -> Metrics:
 
 
 def _plain(metrics: Metrics) -> Metrics:
-    """Python's own numbers, which JSON and checkpoints can hold, whatever an algorithm counted with."""
+    """Plain Python numbers, which JSON and checkpoints can hold."""
     return {key: float(value) for key, value in metrics.items()}
 
 
 def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
-    """Keep what the report draws, for the lowest seed of a row; returns the first layer's fields, if there are any."""
+    """Keep arrays for the report's figures, for the lowest seed of a row; returns the first layer's fields, if any."""
     arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)))
     kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
     seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
@@ -218,11 +220,11 @@ def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
 
 @contextmanager
 def _memory_errors_explained(job: Job) -> Iterator[None]:
-    """Out of memory: a `failed` record, and an error that says what to lower."""
+    """Where memory runs out, leave a `failed` record and say which options to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_want_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         if not job.path.exists() or record.load(job.path).status != "ok":
             job.record("failed", Progress(), {}, "out of memory").write(job.path)
@@ -238,6 +240,8 @@ def _say(job: Job, outcome: Record) -> None:
         return
     reduced = "" if outcome.budget == "paper" else f" ({outcome.budget} budget: no reproduction)"
     stand_in = " on STAND-IN data" if outcome.data["stand_in"] else ""
-    name = next(name for name in ("test_error", "test_perplexity", "test_loss") if name in outcome.metrics)
-    figure = f"{name.replace('_', ' ')} {outcome.metrics[name]:.2f}{' %' if name == 'test_error' else ''}"
+    name = metric.headline(outcome.metrics)
+    value = None if name is None else outcome.metrics[name]
+    headline = metric.named(name) if name is not None else None
+    figure = "no metric" if headline is None or value is None else f"{headline.label} {headline.with_unit(value)}"
     console.print(f"{job.title}: {figure}{reduced}{stand_in} in {duration(outcome.wall_s)}. Recorded in {job.path}")

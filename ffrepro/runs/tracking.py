@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes: lines or a bar on the terminal, and Weights & Biases as a second sink."""
+"""The progress of a run: lines or a bar on the terminal, and Weights & Biases as a second sink."""
 
 import os
 import time
@@ -11,21 +11,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ffrepro.errors import UserError
+from ffrepro.metric import named
 
 _LINE_EVERY_S = 10.0
 
 
 class Tracker(Protocol):
-    """Is told of a run; the record is written without it."""
+    """Follows a run. The record is written without it."""
 
     def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
-        """A run starts; what is written of it goes below the folder `results`."""
+        """A run starts. Files go below the folder `results`."""
         ...
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
 
     def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
-        """The final metrics, and the first layer's fields (height, width) in one picture, if it has any."""
+        """The final metrics, and a picture of the first layer's fields (height, width), if there are any."""
         ...
 
     def fail(self) -> None:
@@ -91,12 +92,12 @@ class Wandb:
         self._run.finish()
 
     def fail(self) -> None:
-        # Unfinished, it would swallow the next run of a sweep in the same process.
+        # An open run would take in the next run of a sweep in the same process.
         self._run.finish(exit_code=1)
 
 
 class Terminal:
-    """Epoch, errors so far and time left: a bar on a terminal, a line now and then elsewhere."""
+    """Epoch, metrics and time left: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, title: str, epochs: int, done: int) -> None:
         self.title, self.epochs, self.first = title, epochs, done
@@ -111,7 +112,7 @@ class Terminal:
             TimeRemainingColumn(),
             console=self.console,
             disable=not self.console.is_terminal,
-            # The time of one epoch can be a minute: remember more than the default.
+            # An epoch may take minutes: remember more of them than the default does.
             speed_estimate_period=3600,
         )
         self._task = self._bar.add_task(title, total=epochs, completed=done, figures="")
@@ -127,7 +128,7 @@ class Terminal:
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         figures = "  ".join(
-            f"{name.replace('_', ' ')} {value:.2f}{' %' if 'error' in name else ''}" for name, value in metrics.items()
+            f"{name.replace('_', ' ')} {named(name).with_unit(value)}" for name, value in metrics.items()
         )
         self._bar.update(self._task, completed=epoch, figures=figures)
         now = time.monotonic()
@@ -140,7 +141,7 @@ class Terminal:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 12 min, 3.5 h."""
+    """Seconds in a readable unit: 42 s, 12 min, 3.5 h."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * 60:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, one_hot
 
-from ffrepro.algorithm import Setting
 from ffrepro.algorithm.ff_recurrent import FFRecurrent
-from ffrepro.architecture import Architecture
+from ffrepro.architecture import LayerArchitecture
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.architecture.mlp import Mlp
-from ffrepro.dataset import Dataset, Split
+from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
 from ffrepro.forward_forward.goodness import (
@@ -25,12 +24,14 @@ from ffrepro.forward_forward.goodness import (
     MinusSumOfSquares,
     SumOfSquares,
 )
-from ffrepro.forward_forward.layers import normalize
 from ffrepro.forward_forward.local_fields import LocalFields
-from ffrepro.schedule import HoldThenLinear
+from ffrepro.forward_forward.passes import normalize
+from ffrepro.forward_forward.recurrent import Iteration
+from tests.algorithm.made import cpu_setting, made_images
 from tests.forward_forward.test_weights import as_dense, mask_of
 
 HYPERPARAMETERS: dict[str, Any] = {
+    "goodness": SumOfSquares(),
     "batch_size": 20,
     "reshuffle": True,
     "iterations": 4,
@@ -46,7 +47,7 @@ HYPERPARAMETERS: dict[str, Any] = {
     "head_weight_cost": 0.003,
 }
 DENSE = Mlp((30, 25, 20), 2.0)
-# On colour images; in one tile, in two, and in one.
+# On color images, in 1, 2 and 1 tiles.
 LOCAL = LocalReceptiveFields([(8, 1, 3, 3), (8, 1, 3, 7), (8, 1, 3, 3)], 2.0, 1)
 ARCHITECTURES = pytest.mark.parametrize("architecture", [DENSE, LOCAL], ids=["mlp", "local_receptive_fields"])
 
@@ -55,30 +56,13 @@ def make(
     goodness: Goodness | None = None,
     widths: tuple[int, ...] = (30, 25, 20),
     n: int = 200,
-    architecture: Architecture | None = None,
+    architecture: LayerArchitecture | None = None,
     **changed: Any,
 ) -> FFRecurrent:
-    """A small float64 net on made images that have a class each; its goodness starts near the threshold."""
+    """A small net on made-up images, in float64. Its goodness starts near the threshold."""
     image_shape = (8, 8, 3) if isinstance(architecture, LocalReceptiveFields) else (5, 8)
-    n_pixels = int(np.prod(image_shape))
-    generator = torch.Generator().manual_seed(3)
-    targets = torch.randint(10, (n,), generator=generator)
-    prototypes = torch.rand(10, n_pixels, generator=generator, dtype=torch.float64)
-    images = (prototypes[targets] + 0.3 * torch.rand(n, n_pixels, generator=generator, dtype=torch.float64)) / 1.3
-    split = Split(images, targets)
-    algorithm = FFRecurrent(**{**HYPERPARAMETERS, **changed})
-    algorithm.begin(
-        Setting(
-            dataset=Dataset("made", split, None, split, 10, image_shape, "", stand_in=True),
-            architecture=architecture or Mlp(widths, 2.0),
-            goodness=goodness or SumOfSquares(),
-            schedule=HoldThenLinear(10, None),
-            seed=0,
-            device=torch.device("cpu"),
-            products=torch.float64,
-            state=torch.float64,
-        )
-    )
+    algorithm = FFRecurrent(**{**HYPERPARAMETERS, "goodness": goodness or SumOfSquares(), **changed})
+    algorithm.begin(cpu_setting(made_images(n, image_shape), architecture or Mlp(widths, 2.0)))
     return algorithm
 
 
@@ -87,27 +71,27 @@ def first_minibatch(algorithm: FFRecurrent) -> tuple[Tensor, Tensor]:
 
 
 def learned(algorithm: FFRecurrent) -> list[list[Tensor]]:
-    """Of each layer the weights from below and those from above, as they are kept."""
+    """The bottom-up and the top-down weights of each layer."""
     return [[weights.weight for weights in layer.connections.sources] for layer in algorithm.layers]
 
 
 def weights_of(algorithm: FFRecurrent) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each layer the weights from below, those from above, each from all of its units, and the biases."""
-    found = []
+    """The bottom-up and the top-down weights of each layer, as dense matrices, and the biases."""
+    by_layer = []
     for layer in algorithm.layers:
         below, above = (
-            as_dense(weights, weights.weight) if isinstance(weights, LocalFields) else weights.weight.clone()
+            as_dense(weights.geometry, weights.weight) if isinstance(weights, LocalFields) else weights.weight.clone()
             for weights in layer.connections.sources
         )
-        found.append((below.numpy(), above.numpy(), layer.connections.bias.numpy().copy()))
-    return found
+        by_layer.append((below.numpy(), above.numpy(), layer.connections.bias.numpy().copy()))
+    return by_layer
 
 
 def masks_of(algorithm: FFRecurrent) -> list[list[np.ndarray]]:
-    """Where in `weights_of` there are weights, from below and from above."""
+    """Masks of the weights that exist, for the matrices of `weights_of`."""
     return [
         [
-            (mask_of(weights) if isinstance(weights, LocalFields) else torch.ones_like(weights.weight)).numpy()
+            (mask_of(weights.geometry) if isinstance(weights, LocalFields) else torch.ones_like(weights.weight)).numpy()
             for weights in layer.connections.sources
         ]
         for layer in algorithm.layers
@@ -119,7 +103,7 @@ def n(a: np.ndarray) -> np.ndarray:
 
 
 class InNumpy:
-    """The net and its minibatch, written from the formulas alone; `sign` is that of the goodness ±Σ y²."""
+    """The net and its minibatch, written from the formulas. `sign` is the sign of the goodness ±Σ y²."""
 
     def __init__(self, algorithm: FFRecurrent, sign: int = 1) -> None:
         self.sign = sign
@@ -144,7 +128,7 @@ class InNumpy:
         return np.sum([n(s) @ U for s, U in zip(self.bottom_up(x), self.U, strict=True)], axis=0)
 
     def run(self, x: np.ndarray, label: np.ndarray) -> list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-        """Of each layer and each iteration: its activities, and what was below and above it."""
+        """The activities of each layer at each iteration, with its inputs from below and from above."""
         states = self.bottom_up(x)
         history: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in states]
         for _ in range(self.iterations):
@@ -156,16 +140,16 @@ class InNumpy:
                 states[k] = self.damping * states[k] + (1 - self.damping) * y
         return history
 
-    def minibatch(self, x: np.ndarray, t: np.ndarray, wrong: np.ndarray, gain: float) -> tuple[float, int]:
-        """One update; the loss and the number of the softmax's errors before it."""
-        B, one = len(x), np.eye(10)  # noqa: N806
-        read, logits = [n(s) for s in self.bottom_up(x)], self.logits(x)
-        positive, negative = self.run(x, one[t]), self.run(x, one[wrong])
+    def minibatch(self, x: np.ndarray, t: np.ndarray, wrong: np.ndarray, lr_factor: float) -> tuple[float, int]:
+        """An update. Returns the loss and the number of the softmax's errors before the update."""
+        B, labels = len(x), np.eye(10)  # noqa: N806
+        outputs, logits = [n(s) for s in self.bottom_up(x)], self.logits(x)
+        positive, negative = self.run(x, labels[t]), self.run(x, labels[wrong])
         q = np.exp(logits - logits.max(1, keepdims=True))
         q /= q.sum(1, keepdims=True)
         for k in range(len(self.U)):
-            self.u[k] = 0.9 * self.u[k] + 0.1 * read[k].T @ (one[t] - q) / B
-            self.U[k] = self.U[k] + gain * 0.1 * (self.u[k] - 0.003 * self.U[k])
+            self.u[k] = 0.9 * self.u[k] + 0.1 * outputs[k].T @ (labels[t] - q) / B
+            self.U[k] = self.U[k] + lr_factor * 0.1 * (self.u[k] - 0.003 * self.U[k])
         losses = []
         for k in range(len(self.W)):
             width, data = len(self.b[k]), self.iterations * B
@@ -175,16 +159,16 @@ class InNumpy:
             for side, history in ((1, positive[k]), (-1, negative[k])):
                 for y, below, above in history:
                     margin = self.sign * (y**2).sum(1) - self.sign * width
-                    p = 1 / (1 + np.exp(-side * margin))  # of being told apart
+                    p = 1 / (1 + np.exp(-side * margin))  # of the right side of the threshold
                     losses.append(-np.log(p).mean())
                     d = side * (1 - p)[:, None] * self.sign * y + (peer if side > 0 else 0)
                     gW, gT, gb = gW + below.T @ d, gT + above.T @ d, gb + d.sum(0)  # noqa: N806
             self.vW[k] = 0.9 * self.vW[k] + 0.1 * self.masks[k][0] * gW / data
             self.vT[k] = 0.9 * self.vT[k] + 0.1 * self.masks[k][1] * gT / data
             self.vb[k] = 0.9 * self.vb[k] + 0.1 * gb / data
-            self.W[k] = self.W[k] + gain * 0.01 * (self.vW[k] - 0.001 * self.W[k])
-            self.T[k] = self.T[k] + gain * 0.01 * (self.vT[k] - 0.001 * self.T[k])
-            self.b[k] = self.b[k] + gain * 0.01 * self.vb[k]
+            self.W[k] = self.W[k] + lr_factor * 0.01 * (self.vW[k] - 0.001 * self.W[k])
+            self.T[k] = self.T[k] + lr_factor * 0.01 * (self.vT[k] - 0.001 * self.T[k])
+            self.b[k] = self.b[k] + lr_factor * 0.01 * self.vb[k]
         return 2 * float(np.mean(losses)), int((logits.argmax(1) != t).sum())
 
 
@@ -203,7 +187,11 @@ class InNumpy:
 )
 @pytest.mark.parametrize("goodness", [SumOfSquares(), MinusSumOfSquares()], ids=["high", "low"])
 def test_minibatches_follow_the_formulas(
-    architecture: Architecture, iterations: int, damping: float, goodness: Goodness, monkeypatch: pytest.MonkeyPatch
+    architecture: LayerArchitecture,
+    iterations: int,
+    damping: float,
+    goodness: Goodness,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     algorithm = make(
         goodness,
@@ -225,26 +213,28 @@ def test_minibatches_follow_the_formulas(
             "ffrepro.algorithm.ff_recurrent.sample_wrong_label",
             lambda logits, targets, generator, wrong=wrong: torch.from_numpy(wrong),
         )
-        loss, errors = algorithm.minibatch(images, targets, gain=0.7).tolist()
-        assert (loss, errors) == pytest.approx(reference.minibatch(images.numpy(), targets.numpy(), wrong, gain=0.7))
+        loss, errors = algorithm.minibatch(images, targets, lr_factor=0.7).tolist()
+        assert (loss, errors) == pytest.approx(
+            reference.minibatch(images.numpy(), targets.numpy(), wrong, lr_factor=0.7)
+        )
     for k, (below, above, bias) in enumerate(weights_of(algorithm)):
         np.testing.assert_allclose(below, reference.W[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(above, reference.T[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(bias, reference.b[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(algorithm.layers[k].running_mean, reference.m[k], rtol=0, atol=1e-10)
         np.testing.assert_allclose(algorithm.softmax.weights[k], reference.U[k], rtol=0, atol=1e-10)
-        # The comparison is of something.
-        for mine, other in ((below, first.W[k]), (above, first.T[k]), (bias, first.b[k])):
-            assert np.abs(mine - other).max() > 1e-4
+        # All of them changed.
+        for learned_part, other in ((below, first.W[k]), (above, first.T[k]), (bias, first.b[k])):
+            assert np.abs(learned_part - other).max() > 1e-4
         assert np.abs(reference.U[k]).max() > 1e-3
     assert len(algorithm.softmax.weights) == len(algorithm.layers) == len(reference.W)
 
 
 @ARCHITECTURES
-def test_a_low_goodness_of_right_labels_is_learned_as_a_high_one_of_wrong_labels(
-    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+def test_with_a_negated_goodness_right_and_wrong_labels_swap_roles(
+    architecture: LayerArchitecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With -Σ y² everything turns: σ(-Σ y² + θ) is 1 - σ(Σ y² - θ), and so is what moves the weights.
+    # σ(-Σ y² + θ) is 1 - σ(Σ y² - θ).
     changes = []
     for goodness, right_is_right in ((SumOfSquares(), True), (MinusSumOfSquares(), False), (SumOfSquares(), False)):
         algorithm = make(goodness, architecture=architecture, peer_normalization=0.0)
@@ -252,7 +242,7 @@ def test_a_low_goodness_of_right_labels_is_learned_as_a_high_one_of_wrong_labels
         right, wrong = (targets, (targets + 3) % 10) if right_is_right else ((targets + 3) % 10, targets)
         monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_, wrong=wrong: wrong)
         before = weights_of(algorithm)
-        algorithm.minibatch(images, right, gain=1.0)
+        algorithm.minibatch(images, right, lr_factor=1.0)
         after = weights_of(algorithm)
         changes.append([new - old for pair in zip(after, before, strict=True) for new, old in zip(*pair, strict=True)])
     for high, low, other in zip(*changes, strict=True):
@@ -266,8 +256,8 @@ def test_a_low_goodness_of_right_labels_is_learned_as_a_high_one_of_wrong_labels
     [SumOfSquares(), MinusSumOfSquares(), MeanOfSquares(), MinusSumOfActivities()],
     ids=lambda goodness: type(goodness).__name__,
 )
-def test_the_closed_form_is_half_of_what_autograd_finds(
-    goodness: Goodness, architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+def test_the_update_is_half_of_the_gradient_of_autograd(
+    goodness: Goodness, architecture: LayerArchitecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     algorithm = make(
         goodness,
@@ -300,7 +290,7 @@ def test_the_closed_form_is_half_of_what_autograd_finds(
                 states[k] = 0.3 * states[k] + 0.7 * activities.detach()
     objective.backward()  # type: ignore[no-untyped-call]
 
-    algorithm.minibatch(images, targets, gain=1.0)
+    algorithm.minibatch(images, targets, lr_factor=1.0)
     for (below, above, _), masks, weight in zip(weights_of(algorithm), masks_of(algorithm), trained, strict=True):
         assert weight.grad is not None
         change = np.concatenate([below, above]) - weight.detach().numpy()
@@ -310,14 +300,14 @@ def test_the_closed_form_is_half_of_what_autograd_finds(
             assert np.abs(part).max() > 1e-6
 
 
-def test_image_and_labels_are_multiplied_once_for_all_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_labels_are_multiplied_once_for_all_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[list[int]] = []
-    monkeypatch.setattr(Connections, "learn", lambda _, given, asked, *more, **rest: rows.append(list(map(len, given))))
-    monkeypatch.setattr("ffrepro.forward_forward.layers._ROWS_STEP", 1)
+    monkeypatch.setattr(Connections, "learn", lambda _, inputs, *more, **rest: rows.append(list(map(len, inputs))))
+    monkeypatch.setattr("ffrepro.forward_forward.gradient_rows.ROWS_STEP", 1)
     monkeypatch.setattr("ffrepro.forward_forward.layers.significant", lambda factors: None)
     algorithm = make()
-    algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
-    # Twenty images and one row for peer normalization; of states both phases at each iteration; of labels both kinds.
+    algorithm.minibatch(*first_minibatch(algorithm), lr_factor=1.0)
+    # Each matrix has a row for peer normalization. States differ between iterations and labels; images do not.
     states = 2 * 20 * algorithm.iterations + 1
     assert rows == [[21, states], [states, states], [states, 41]]
 
@@ -333,35 +323,35 @@ def activities(
     damping: float,
     iterations: int,
 ) -> list[list[np.ndarray]]:
-    """Each iteration's new activities of each layer, of one image with one label, from the formulas."""
+    """The activities of each layer at each iteration, for an image with a label, from the formulas."""
     states: list[np.ndarray] = []
     for below, _, bias in weights:
         states.append(np.maximum(0, n(states[-1] if states else image) @ below + bias))
-    found = []
+    history = []
     for _ in range(iterations):
-        fresh = []
+        new = []
         for k, (below, above, bias) in enumerate(weights):
             under = n(image if k == 0 else states[k - 1])
             over = n(label if k == len(weights) - 1 else states[k + 1])
-            fresh.append(np.maximum(0, under @ below + over @ above + bias))
-        found.append(fresh)
-        states = [damping * old + (1 - damping) * new for old, new in zip(states, fresh, strict=True)]
-    return found
+            new.append(np.maximum(0, under @ below + over @ above + bias))
+        history.append(new)
+        states = [damping * s + (1 - damping) * y for s, y in zip(states, new, strict=True)]
+    return history
 
 
 def iterations_of(
     algorithm: FFRecurrent, images: Tensor, classes: Tensor, states: list[Tensor] | None = None
 ) -> list[list[Tensor]]:
-    """Each iteration's activities of each layer, from the states that the images alone give, or from `states`."""
-    drive, first = algorithm.bottom_up(images)
-    start = first if states is None else states
+    """The activities of each layer at each iteration, from the bottom-up states or from `states`."""
+    image_sums, bottom_up = algorithm.net.bottom_up(images)
+    start = bottom_up if states is None else states
     label = normalize(one_hot(classes, 10).double()).unsqueeze(0)
-    return [[y.squeeze(0) for y in ys] for ys, _ in algorithm.iterate(drive, label, start)]
+    return [[y.squeeze(0) for y in ys] for ys, _ in algorithm.net.iterate(image_sums, label, start)]
 
 
 @ARCHITECTURES
 @pytest.mark.parametrize("damping", [0.3, 0.7])
-def test_damping_is_the_share_of_the_old_state(damping: float, architecture: Architecture) -> None:
+def test_damping_is_the_weight_of_the_old_state(damping: float, architecture: LayerArchitecture) -> None:
     algorithm = make(damping=damping, architecture=architecture)
     algorithm.train_epoch(1)
     images, targets = algorithm.train.inputs[:5], algorithm.train.targets[:5]
@@ -376,11 +366,11 @@ def test_damping_is_the_share_of_the_old_state(damping: float, architecture: Arc
 
 @pytest.mark.parametrize("damping", [0.0, 0.3])
 def test_without_damping_old_states_are_forgotten(damping: float) -> None:
-    # Another state of layer 2 reaches layers 1 and 3 in iteration 1, comes back to layer 2 in iteration 2, and so on.
-    # Only a state that lasts fills the gaps.
+    # A changed state of layer 2 changes layers 1 and 3 in iteration 1, layer 2 in iteration 2, and so on. With damping,
+    # changes persist.
     algorithm = make(damping=damping)
     images, targets = first_minibatch(algorithm)
-    _, states = algorithm.bottom_up(images)
+    _, states = algorithm.net.bottom_up(images)
     other = [states[0], states[1].flip(1), states[2]]
     usual, changed = (iterations_of(algorithm, images, targets, start) for start in (states, other))
     differs = [[not torch.equal(y, z) for y, z in zip(*pair, strict=True)] for pair in zip(usual, changed, strict=True)]
@@ -388,10 +378,10 @@ def test_without_damping_old_states_are_forgotten(damping: float) -> None:
     assert differs == ([outer, middle, outer, middle] if damping == 0 else [outer, [True] * 3, [True] * 3, [True] * 3])
 
 
-def test_the_states_that_are_given_stay_as_they_are() -> None:
+def test_the_initial_states_are_not_changed() -> None:
     algorithm = make()
     images, targets = first_minibatch(algorithm)
-    _, states = algorithm.bottom_up(images)
+    _, states = algorithm.net.bottom_up(images)
     copies = [state.clone() for state in states]
     run = iterations_of(algorithm, images, targets, states)
     kept = [[y.clone() for y in ys] for ys in run]
@@ -401,11 +391,11 @@ def test_the_states_that_are_given_stay_as_they_are() -> None:
         assert all(torch.equal(y, z) for y, z in zip(ys, zs, strict=True))
 
 
-def test_all_layers_change_at_once() -> None:
-    # Where layers change one after the other, news passes several of them in one iteration.
+def test_all_layers_change_simultaneously() -> None:
+    # If layers changed one after the other, information would pass several layers in an iteration.
     algorithm = make(widths=(30, 25, 20, 15))
     images, targets = first_minibatch(algorithm)
-    _, states = algorithm.bottom_up(images)
+    _, states = algorithm.net.bottom_up(images)
     usual = iterations_of(algorithm, images, targets, states)
     other_labels = iterations_of(algorithm, images, (targets + 1) % 10, states)
     other_images = iterations_of(algorithm, images.flip(1), targets, states)
@@ -418,14 +408,14 @@ def test_all_layers_change_at_once() -> None:
 
 
 @ARCHITECTURES
-def test_what_no_label_has_reached_is_computed_once_for_all(architecture: Architecture) -> None:
+def test_until_a_label_arrives_a_layer_is_computed_once_for_all_labels(architecture: LayerArchitecture) -> None:
     algorithm = make(architecture=architecture)
     algorithm.train_epoch(1)
     images, targets = algorithm.train.inputs[:5], algorithm.train.targets[:5]
     classes = torch.stack([targets, (targets + 1) % 10, (targets + 4) % 10])
-    drive, states = algorithm.bottom_up(images)
-    run = [ys for ys, _ in algorithm.iterate(drive, normalize(one_hot(classes, 10).double()), states)]
-    # Each iteration brings the labels down a layer, from the third.
+    image_sums, states = algorithm.net.bottom_up(images)
+    run = [ys for ys, _ in algorithm.net.iterate(image_sums, normalize(one_hot(classes, 10).double()), states)]
+    # Labels go down one layer per iteration, from the third.
     assert [[len(y) for y in ys] for ys in run] == [[1, 1, 3], [1, 3, 3], [3, 3, 3], [3, 3, 3]]
     for number, of_label in enumerate(classes):
         for ys, zs in zip(run, iterations_of(algorithm, images, of_label), strict=True):
@@ -433,115 +423,114 @@ def test_what_no_label_has_reached_is_computed_once_for_all(architecture: Archit
                 torch.testing.assert_close(y[number % len(y)], z, rtol=0, atol=1e-12)
 
 
-def test_so_is_it_when_every_label_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_is_the_goodness_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = make()
-    counted: list[int] = []
+    n_labels: list[int] = []
     for layer in algorithm.layers:
 
         def goodness(y: Tensor, of_layer: Callable[[Tensor], Tensor] = layer.goodness) -> Tensor:
-            counted.append(len(y))
+            n_labels.append(len(y))
             return of_layer(y)
 
         monkeypatch.setattr(layer, "goodness", goodness)
     algorithm.goodness_of_labels(algorithm.train.first(20))
-    assert counted == [1, 1, 10, 1, 10, 10, 10, 10, 10, 10, 10, 10]
+    assert n_labels == [1, 1, 10, 1, 10, 10, 10, 10, 10, 10, 10, 10]
 
 
 @ARCHITECTURES
-def test_the_first_states_know_nothing_of_the_weights_from_above(architecture: Architecture) -> None:
+def test_the_initial_states_do_not_depend_on_top_down_weights(architecture: LayerArchitecture) -> None:
     algorithm, other = make(architecture=architecture), make(architecture=architecture)
     for layer in other.layers:
         layer.connections.sources[1].weight.fill_(7.0)
     images, targets = first_minibatch(algorithm)
-    for mine, theirs in zip(
+    for y, different in zip(
         iterations_of(algorithm, images, targets)[0], iterations_of(other, images, targets)[0], strict=True
     ):
-        assert not torch.equal(mine, theirs)
-    for mine, theirs in zip(algorithm.bottom_up(images)[1], other.bottom_up(images)[1], strict=True):
-        assert torch.equal(mine, theirs)
+        assert not torch.equal(y, different)
+    for state, same in zip(algorithm.net.bottom_up(images)[1], other.net.bottom_up(images)[1], strict=True):
+        assert torch.equal(state, same)
     assert torch.equal(algorithm.logits(algorithm.train), other.logits(other.train))
 
 
 # Wrong labels --------------------------------------------------------------------------------------
 
 
-def test_positive_and_negative_data_differ_in_the_label_alone_and_it_is_never_right(
+def test_positive_and_negative_data_differ_only_in_the_label(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Labels drawn from all classes would be right 10 % of the time.
     algorithm = make()
-    iterate, seen = algorithm.iterate, []
+    iterate, calls = algorithm.net.iterate, []
 
-    def spy(drive: Tensor, label: Tensor, states: list[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-        seen.append((drive, label, states))
-        return iterate(drive, label, states)
+    def spy(image_sums: Tensor, labels: Tensor, states: list[Tensor]) -> Iterator[Iteration]:
+        calls.append((image_sums, labels, states))
+        return iterate(image_sums, labels, states)
 
-    monkeypatch.setattr(algorithm, "iterate", spy)
+    monkeypatch.setattr(algorithm.net, "iterate", spy)
     for _ in range(10):
         for start in range(0, 200, 20):
-            seen.clear()
+            calls.clear()
             part = slice(start, start + 20)
-            drive, first = algorithm.bottom_up(algorithm.train.inputs[part])
-            algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], gain=1.0)
-            drives, label, states = seen[0]
-            positive, negative = label
+            expected_sums, expected = algorithm.net.bottom_up(algorithm.train.inputs[part])
+            algorithm.minibatch(algorithm.train.inputs[part], algorithm.train.targets[part], lr_factor=1.0)
+            image_sums, labels, states = calls[0]
+            positive, negative = labels
             assert torch.equal(positive, normalize(one_hot(algorithm.train.targets[part], 10).double()))
             assert torch.equal(negative, normalize(one_hot(negative.argmax(1), 10).double()))
             assert (negative.argmax(1) != algorithm.train.targets[part]).all()
-            for given, one in zip([drives, *states], [drive, *first], strict=True):
-                torch.testing.assert_close(given, one, rtol=0, atol=1e-12)
+            for tensor, same in zip([image_sums, *states], [expected_sums, *expected], strict=True):
+                torch.testing.assert_close(tensor, same, rtol=0, atol=1e-12)
 
 
-def test_wrong_labels_are_drawn_from_the_softmax_before_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_labels_are_sampled_from_the_softmax_before_its_update(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = make()
     algorithm.train_epoch(1)
     images, targets = first_minibatch(algorithm)
     before = InNumpy(algorithm).logits(images.numpy())
-    seen = []
+    sampled_from = []
 
     def spy(logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-        seen.append(logits.clone())
+        sampled_from.append(logits.clone())
         return (targets + 1) % 10
 
     monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", spy)
-    algorithm.minibatch(images, targets, gain=1.0)
-    np.testing.assert_allclose(seen[0], before, rtol=0, atol=1e-10)
+    algorithm.minibatch(images, targets, lr_factor=1.0)
+    np.testing.assert_allclose(sampled_from[0], before, rtol=0, atol=1e-10)
     assert np.abs(before - InNumpy(algorithm).logits(images.numpy())).max() > 1e-3  # it did learn
 
 
-# What a layer learns from, and what it does not ----------------------------------------------------
+# Independent objectives ----------------------------------------------------------------------------
 
 
-def weights_after_a_minibatch(architecture: Architecture, **thresholds: float) -> list[list[Tensor]]:
-    """All layers' weights after one update; `layer_2=…` and the like move that layer's threshold."""
+def weights_after_a_minibatch(architecture: LayerArchitecture, **thresholds: float) -> list[list[Tensor]]:
+    """The weights of all layers after an update. `layer_2=…` multiplies the threshold of layer 2, and so on."""
     algorithm = make(architecture=architecture)
     for k in range(3):
         algorithm.layers[k].threshold *= thresholds.get(f"layer_{k + 1}", 1.0)
-    algorithm.minibatch(*first_minibatch(algorithm), gain=1.0)
+    algorithm.minibatch(*first_minibatch(algorithm), lr_factor=1.0)
     return learned(algorithm)
 
 
 @ARCHITECTURES
 @pytest.mark.parametrize("moved", [1, 2, 3])
-def test_what_one_layer_wants_reaches_no_other(moved: int, architecture: Architecture) -> None:
+def test_a_layers_objective_changes_no_other_layer(moved: int, architecture: LayerArchitecture) -> None:
     usual = weights_after_a_minibatch(architecture)
     changed = weights_after_a_minibatch(architecture, **{f"layer_{moved}": 2.0})
-    for number, (mine, other) in enumerate(zip(usual, changed, strict=True), start=1):
-        for weight, same in zip(mine, other, strict=True):  # from below, from above
+    for number, (weights, others) in enumerate(zip(usual, changed, strict=True), start=1):
+        for weight, same in zip(weights, others, strict=True):
             assert torch.equal(weight, same) == (number != moved)
 
 
-def test_what_the_softmax_wants_reaches_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_softmax_changes_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda logits, targets, generator: (targets + 3) % 10
     )
     usual, fast = make(), make(head_learning_rate=10.0)
     for algorithm in (usual, fast):
         algorithm.train_epoch(1)
-    for mine, other in zip(usual.softmax.weights, fast.softmax.weights, strict=True):
-        assert not torch.equal(mine, other)
-    for mine, other in zip(learned(usual), learned(fast), strict=True):
-        assert all(torch.equal(weight, same) for weight, same in zip(mine, other, strict=True))
+    for weight, other in zip(usual.softmax.weights, fast.softmax.weights, strict=True):
+        assert not torch.equal(weight, other)
+    for weights, others in zip(learned(usual), learned(fast), strict=True):
+        assert all(torch.equal(weight, same) for weight, same in zip(weights, others, strict=True))
 
 
 def test_autograd_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -584,12 +573,12 @@ def test_training_separates_right_from_wrong_labels() -> None:
     ],
     ids=["mlp, squares", "mlp, minus activities", "local, squares", "local, minus squares"],
 )
-def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
-    architecture: Architecture, goodness: Goodness, seed: int, monkeypatch: pytest.MonkeyPatch
+def test_both_tests_equal_a_loop_over_images_and_labels(
+    architecture: LayerArchitecture, goodness: Goodness, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.ROWS", 70)  # parts that do not divide the images
     algorithm = make(goodness, architecture=architecture, iterations=5, first_tested=2, last_tested=3)
-    # Not trained, so that rounding cannot grow into another net; but with all that a trained net has.
+    # Untrained, since training would amplify rounding errors; but with nonzero biases and a nonzero softmax.
     draws = torch.Generator().manual_seed(seed)
     for layer, head in zip(algorithm.layers, algorithm.softmax.weights, strict=True):
         layer.connections.bias.copy_(0.3 * torch.randn(layer.connections.width, generator=draws))
@@ -611,7 +600,7 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
     np.testing.assert_allclose(algorithm.logits(split), logits, rtol=0, atol=1e-10)
 
     def error(*iterations: int) -> float:
-        """Of the mean over all layers and these iterations, from 1."""
+        """The error by the mean over all layers and these iterations, from 1."""
         scores = np.mean([table[t - 1].mean(0) for t in iterations], axis=0)
         return 100 * float((scores.argmax(1) != split.targets.numpy()).mean())
 
@@ -628,12 +617,12 @@ def test_both_tests_are_what_a_loop_over_images_and_labels_finds(
     }
     assert algorithm.evaluate(split) == pytest.approx(expected)
     assert algorithm.monitor(split) == {"error_softmax": pytest.approx(softmax)}
-    if not isinstance(goodness, MinusSumOfActivities):  # where one label wins everywhere
-        assert list(expected.values()).count(expected["error"]) == 2  # another choice of iterations would show
+    if not isinstance(goodness, MinusSumOfActivities):  # whose labels win at all iterations alike
+        assert list(expected.values()).count(expected["error"]) == 2  # other iterations have other errors
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 5), (4, 5), (5, 5)])
-def test_the_headline_is_of_the_iterations_that_were_asked_for(first: int, last: int) -> None:
+def test_the_headline_is_by_the_tested_iterations(first: int, last: int) -> None:
     algorithm = make(iterations=5, first_tested=first, last_tested=last)
     split = algorithm.train
     scores = algorithm.goodness_of_labels(split)[first - 1 : last].mean((0, 1))
@@ -651,7 +640,7 @@ def test_neither_test_reads_the_labels() -> None:
     assert torch.equal(algorithm.logits(permuted), algorithm.logits(split))
 
 
-def test_a_test_leaves_what_is_learned_and_drawn_as_it_was() -> None:
+def test_tests_and_pictures_do_not_change_training() -> None:
     algorithm, other = make(), make()
     other.evaluate(other.train)
     other.monitor(other.train)
@@ -659,7 +648,7 @@ def test_a_test_leaves_what_is_learned_and_drawn_as_it_was() -> None:
     assert algorithm.train_epoch(1) == other.train_epoch(1)
 
 
-def test_pictures_have_the_fields_of_the_first_layer_and_goodness_by_layer_and_iteration() -> None:
+def test_pictures_show_first_layer_fields_and_goodness_by_layer_and_iteration() -> None:
     algorithm = make()
     algorithm.train_epoch(1)
     split = algorithm.train.first(30)
@@ -683,15 +672,15 @@ def test_pictures_of_a_local_net_have_a_field_of_each_location() -> None:
     below = weights_of(algorithm)[0][0].reshape(8, 8, 3, 8, 8, 3)
     for location in range(64):  # the first unit of each
         row, column = divmod(location, 8)
-        seen = np.pad(below[..., row, column, 0], ((1, 1), (1, 1), (0, 0)))[row : row + 3, column : column + 3]
-        np.testing.assert_allclose(pictures["first_layer_fields"][location], seen, rtol=1e-6)
+        expected = np.pad(below[..., row, column, 0], ((1, 1), (1, 1), (0, 0)))[row : row + 3, column : column + 3]
+        np.testing.assert_allclose(pictures["first_layer_fields"][location], expected, rtol=1e-6)
     assert_goodness_is_shown(algorithm, split, pictures, (192, 448, 192))
 
 
 def assert_goodness_is_shown(
     algorithm: FFRecurrent, split: Split, pictures: dict[str, np.ndarray], widths: tuple[int, ...]
 ) -> None:
-    """Of 30 images, the means over the right and the wrong labels."""
+    """Pictures of 30 images show the means over the right and over the wrong labels."""
     table = algorithm.goodness_of_labels(split).numpy() / np.array(widths).reshape(1, 3, 1, 1)
     for k in range(3):
         for t in range(4):
@@ -701,7 +690,7 @@ def assert_goodness_is_shown(
             assert pictures["iterations_wrong"][k, t] == pytest.approx(mean_wrong, rel=1e-6)
 
 
-# Options that make no sense ------------------------------------------------------------------------
+# Impossible options --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -714,14 +703,14 @@ def assert_goodness_is_shown(
         ({"damping": 1.0}, r"algorithm\.damping is 1"),
         ({"damping": -0.1}, r"algorithm\.damping is -0\.1"),
         (
-            {"architecture": LocalReceptiveFields([(6, 1, 3, 3), (4, 1, 3, 3)], 1.0, None)},
+            {"architecture": LocalReceptiveFields([(6, 1, 3, 3), (4, 1, 3, 3)], 1.0, 0)},
             r"architecture\.layers has \[6, 1, 3, 3\] below \[4, 1, 3, 3\].*grids of one size",
         ),
         ({"architecture": LocalReceptiveFields([(8, 1, 5, 3)], 1.0, 1)}, r"architecture\.layers has \[8,1,5,3\]"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_makes_no_sense_is_refused_by_name(changed: dict[str, Any], named: str) -> None:
+def test_impossible_options_are_refused(changed: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=named):
         make(**changed)
 
@@ -735,59 +724,59 @@ def test_the_limits_of_the_options_are_allowed() -> None:
 # An epoch and its state ----------------------------------------------------------------------------
 
 
-def test_an_epoch_takes_its_gain_from_the_schedule_and_averages_over_its_images(
+def test_an_epoch_takes_its_factor_from_the_schedule_and_averages_over_its_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gains: list[float] = []
+    lr_factors: list[float] = []
     returned = iter(torch.tensor([[1.0, 4.0], [3.0, 2.0]] * 15, dtype=torch.float64))
 
-    def spy(images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        gains.append(gain)
+    def spy(images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
+        lr_factors.append(lr_factor)
         return next(returned)
 
     algorithm = make()
     monkeypatch.setattr(algorithm, "minibatch", spy)
     for epoch in (5, 6, 10):
         assert algorithm.train_epoch(epoch) == {"loss": 2.0, "running_error": 15.0}
-    assert gains == [1.0] * 10 + [0.9] * 10 + [0.1] * 10
+    assert lr_factors == [1.0] * 10 + [0.9] * 10 + [0.1] * 10
 
 
 @pytest.mark.parametrize("reshuffle", [True, False])
-def test_minibatches_are_drawn_anew_or_kept(reshuffle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
+def test_minibatches_are_reshuffled_or_kept(reshuffle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Tensor] = []
 
-    def spy(images: Tensor, targets: Tensor, gain: float) -> Tensor:
-        seen.append(images)
+    def spy(images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
+        used.append(images)
         return torch.zeros(2, dtype=torch.float64)
 
     algorithm = make(reshuffle=reshuffle)
     monkeypatch.setattr(algorithm, "minibatch", spy)
     algorithm.train_epoch(1)
     algorithm.train_epoch(2)
-    first, second = torch.cat(seen[:10]), torch.cat(seen[10:])
+    first, second = torch.cat(used[:10]), torch.cat(used[10:])
     assert torch.equal(first, second) != reshuffle
     for epoch in (first, second):  # every image once
         assert torch.equal(epoch.sum(1).sort().values, algorithm.train.inputs.sum(1).sort().values)
 
 
 @ARCHITECTURES
-def test_a_cut_run_goes_on_as_if_uncut(architecture: Architecture, tmp_path: Path) -> None:
-    uncut, cut, resumed = (make(architecture=architecture, n=200 if architecture is DENSE else 60) for _ in range(3))
-    expected = [uncut.train_epoch(epoch) for epoch in (1, 2, 3)]
+def test_a_resumed_run_goes_on_as_if_uninterrupted(architecture: LayerArchitecture, tmp_path: Path) -> None:
+    whole, cut, resumed = (make(architecture=architecture, n=200 if architecture is DENSE else 60) for _ in range(3))
+    expected = [whole.train_epoch(epoch) for epoch in (1, 2, 3)]
     cut.train_epoch(1)
     torch.save(cut.state_dict(), tmp_path / "state.pt")
-    resumed.train_epoch(1)  # whatever it did before
+    resumed.train_epoch(1)  # its earlier state must not matter
     resumed.train_epoch(2)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [resumed.train_epoch(epoch) for epoch in (2, 3)] == expected[1:]
-    for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        for weights, same in zip(mine.connections.sources, other.connections.sources, strict=True):
+    for layer, other in zip(resumed.layers, whole.layers, strict=True):
+        for weights, same in zip(layer.connections.sources, other.connections.sources, strict=True):
             assert torch.equal(weights.weight, same.weight)
-        assert torch.equal(mine.connections.bias, other.connections.bias)
-        assert torch.equal(mine.running_mean, other.running_mean)
-    assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, uncut.softmax.weights, strict=True))
-    assert resumed.evaluate(resumed.train) == uncut.evaluate(uncut.train)
+        assert torch.equal(layer.connections.bias, other.connections.bias)
+        assert torch.equal(layer.running_mean, other.running_mean)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.softmax.weights, whole.softmax.weights, strict=True))
+    assert resumed.evaluate(resumed.train) == whole.evaluate(whole.train)
 
 
-def test_a_seed_decides_everything() -> None:
+def test_a_seed_determines_the_training() -> None:
     assert make().train_epoch(1) == make().train_epoch(1)

@@ -15,24 +15,24 @@ from ffrepro.forward_forward.weights import Dense
 PAPER = [(4, 6, 10, 128), (3, 1, 2, 220), (2, 1, 2, 512)]
 
 
-def build(
+def connections(
     layers: list[tuple[int, ...]],
-    init_gain: float = 1.0,
+    init_variance_scale: float = 1.0,
     *,
-    padding: int | None = None,
+    padding: int = 0,
     input_shape: tuple[int, ...] = (28, 28),
     seed: int = 0,
-    products: torch.dtype = torch.float32,
-    state: torch.dtype = torch.float32,
-    top: int | None = None,
+    compute_dtype: torch.dtype = torch.float32,
+    param_dtype: torch.dtype = torch.float32,
+    top_down_units: int | None = None,
 ) -> list[Connections]:
-    return LocalReceptiveFields(layers, init_gain, padding).build(
+    return LocalReceptiveFields(layers, init_variance_scale, padding).connections(
         input_shape,
         torch.Generator().manual_seed(seed),
         device=torch.device("cpu"),
-        products=products,
-        state=state,
-        top=top,
+        compute_dtype=compute_dtype,
+        param_dtype=param_dtype,
+        top_down_units=top_down_units,
     )
 
 
@@ -43,18 +43,21 @@ def local(layer: Connections, source: int = 0) -> LocalFields:
     return weights
 
 
+def by_location(weights: LocalFields) -> Tensor:
+    return weights.geometry.by_location(weights.weight)
+
+
 def only(layer: Connections) -> LocalFields:
     assert len(layer.sources) == 1
     return local(layer)
 
 
 def test_the_papers_net_has_its_widths_and_about_2000_units_a_layer() -> None:
-    layers = build(PAPER)
+    layers = connections(PAPER)
     shapes = [(16, 100, 128), (9, 512, 220), (4, 880, 512)]
     assert [tuple(only(layer).weight.shape) for layer in layers] == shapes
-    assert LocalReceptiveFields(PAPER, 1.0, None).shapes((28, 28)) == shapes
     assert [layer.width for layer in layers] == [2048, 1980, 2048]
-    assert [only(layer).source for layer in layers] == [(28, 28, 1), (4, 4, 128), (3, 3, 220)]
+    assert [only(layer).geometry.source for layer in layers] == [(28, 28, 1), (4, 4, 128), (3, 3, 220)]
     assert all(torch.equal(layer.bias, torch.zeros(layer.width)) for layer in layers)
     below = torch.rand(3, 784, generator=torch.Generator().manual_seed(1))
     for layer in layers:
@@ -65,8 +68,8 @@ def test_the_papers_net_has_its_widths_and_about_2000_units_a_layer() -> None:
 
 def test_weights_are_drawn_by_the_number_of_units_in_a_field() -> None:
     # By the number of all units below, the first would be 1/28; by that of channels, 1/sqrt(128).
-    for layer, fan_in in zip(build(PAPER), (100, 4 * 128, 4 * 220), strict=True):
-        weights = only(layer).by_location()
+    for layer, fan_in in zip(connections(PAPER), (100, 4 * 128, 4 * 220), strict=True):
+        weights = by_location(only(layer))
         assert weights.std().item() == pytest.approx(fan_in**-0.5, rel=0.01)
         assert weights.mean().abs().item() < 5 * (fan_in * weights.numel()) ** -0.5
         for location in weights:  # each alike, and each its own
@@ -74,22 +77,26 @@ def test_weights_are_drawn_by_the_number_of_units_in_a_field() -> None:
         assert len({location[0, 0].item() for location in weights}) == len(weights)
 
 
-def test_the_gain_is_one_of_variance() -> None:
-    torch.testing.assert_close(only(build(PAPER, 2.0)[1]).weight, 2**0.5 * only(build(PAPER, 1.0)[1]).weight)
-    for mine, other in zip(build(CUT, 2.0, **ON_9, top=5), build(CUT, 1.0, **ON_9, top=5), strict=True):
+def test_the_scale_multiplies_the_variance() -> None:
+    torch.testing.assert_close(
+        only(connections(PAPER, 2.0)[1]).weight, 2**0.5 * only(connections(PAPER, 1.0)[1]).weight
+    )
+    for mine, other in zip(
+        connections(CUT, 2.0, **ON_9, top_down_units=5), connections(CUT, 1.0, **ON_9, top_down_units=5), strict=True
+    ):
         for weights, others in zip(mine.sources, other.sources, strict=True):
             torch.testing.assert_close(weights.weight, 2**0.5 * others.weight)
 
 
 def test_a_seed_gives_one_net() -> None:
-    for mine, same, other in zip(build(PAPER), build(PAPER), build(PAPER, seed=1), strict=True):
+    for mine, same, other in zip(connections(PAPER), connections(PAPER), connections(PAPER, seed=1), strict=True):
         assert torch.equal(only(mine).weight, only(same).weight)
         assert not torch.equal(only(mine).weight, only(other).weight)
 
 
 def test_weights_are_kept_in_the_precision_asked_for() -> None:
-    wide = build(CUT, **ON_9, top=5, state=torch.float64)
-    narrow = build(CUT, **ON_9, top=5, products=torch.bfloat16)
+    wide = connections(CUT, **ON_9, top_down_units=5, param_dtype=torch.float64)
+    narrow = connections(CUT, **ON_9, top_down_units=5, compute_dtype=torch.bfloat16)
     for mine, other in zip(wide, narrow, strict=True):
         assert mine.bias.dtype == torch.float64
         for weights, others in zip(mine.sources, other.sources, strict=True):
@@ -101,25 +108,25 @@ def test_weights_are_kept_in_the_precision_asked_for() -> None:
 @pytest.mark.parametrize(
     ("layers", "input_shape", "padding", "named"),
     [
-        ([(4, 6, 9, 128)], (28, 28), None, r"\[4,6,9,128\], whose fields cover 27 × 27 of the 28 × 28"),
-        ([(4, 6, 11, 128)], (28, 28), None, r"\[4,6,11,128\], whose fields cover 29 × 29 of the 28 × 28"),
-        ([(4, 6, 10, 128), (3, 2, 2, 220)], (28, 28), None, r"\[3,2,2,220\], whose fields cover 6 × 6 of the 4 × 4"),
-        ([*PAPER[:2], (1, 1, 2, 5)], (28, 28), None, r"\[1,1,2,5\], whose fields cover 2 × 2 of the 3 × 3"),
-        (PAPER, (28, 30), None, r"\[4,6,10,128\], whose fields cover 28 × 28 of the 28 × 30"),
+        ([(4, 6, 9, 128)], (28, 28), 0, r"\[4,6,9,128\], whose fields cover 27 × 27 of the 28 × 28"),
+        ([(4, 6, 11, 128)], (28, 28), 0, r"\[4,6,11,128\], whose fields cover 29 × 29 of the 28 × 28"),
+        ([(4, 6, 10, 128), (3, 2, 2, 220)], (28, 28), 0, r"\[3,2,2,220\], whose fields cover 6 × 6 of the 4 × 4"),
+        ([*PAPER[:2], (1, 1, 2, 5)], (28, 28), 0, r"\[1,1,2,5\], whose fields cover 2 × 2 of the 3 × 3"),
+        (PAPER, (28, 30), 0, r"\[4,6,10,128\], whose fields cover 28 × 28 of the 28 × 30"),
         (PAPER, (30, 28), 0, r"\[4,6,10,128\], whose fields cover 28 × 28 of the 30 × 28"),
-        ([(9, 1, 3, 4)], (9, 9), None, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 9 × 9"),
+        ([(9, 1, 3, 4)], (9, 9), 0, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 9 × 9"),
         ([(9, 1, 3, 4)], (9, 9, 3), 2, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 13 × 13"),
         ([(9, 1, 3, 4), (9, 1, 5, 4)], (9, 9), 1, r"\[9,1,5,4\], whose fields cover 13 × 13 of the 11 × 11"),
         ([(9, 1, 3, 4)], (9, 8, 3), 1, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 11 × 10"),
     ],
 )
 def test_a_layer_that_does_not_fit_is_named(
-    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int | None, named: str
+    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int, named: str
 ) -> None:
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        build(layers, input_shape=input_shape, padding=padding)
+        connections(layers, input_shape=input_shape, padding=padding)
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
-        LocalReceptiveFields(layers, 1.0, padding).shapes(input_shape)
+        LocalReceptiveFields(layers, 1.0, padding).blocks(input_shape, 10, torch.Generator())
 
 
 @pytest.mark.parametrize(
@@ -134,12 +141,13 @@ def test_a_layer_that_does_not_fit_is_named(
 )
 def test_impossible_layers_are_named(layers: list[tuple[int, ...]], named: str) -> None:
     with pytest.raises(UserError, match=rf"architecture\.layers {named}"):
-        LocalReceptiveFields(layers, 1.0, None)
+        LocalReceptiveFields(layers, 1.0, 0)
 
 
-@pytest.mark.parametrize("padding", [-1, -5])
-def test_a_negative_padding_is_named(padding: int) -> None:
-    with pytest.raises(UserError, match=rf"architecture\.padding is {padding}"):
+@pytest.mark.parametrize("padding", [-1, 2, 5])
+def test_padding_is_less_than_the_smallest_field(padding: int) -> None:
+    expected = rf"architecture\.padding is {padding}: expected 0 to less than the smallest field, 2\.$"
+    with pytest.raises(UserError, match=expected):
         LocalReceptiveFields(PAPER, 1.0, padding)
 
 
@@ -150,34 +158,26 @@ ON_9: dict[str, Any] = {"input_shape": (9, 9, 3), "padding": 2}
 
 
 def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> None:
-    layers = build(CUT, **ON_9)
+    layers = connections(CUT, **ON_9)
     assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
-    assert [only(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
-    assert [tuple(only(layer).by_location().shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
-    # So few units are one tile.
-    assert LocalReceptiveFields(CUT, 1.0, 2).shapes((9, 9, 3)) == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
-
-
-def test_no_padding_is_padding_by_no_place() -> None:
-    for mine, other in zip(build(PAPER, padding=0), build(PAPER, padding=None), strict=True):
-        assert torch.equal(only(mine).weight, only(other).weight)
+    assert [only(layer).geometry.source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
+    assert [tuple(by_location(only(layer)).shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
+    # So few units make one tile.
+    assert [tuple(only(layer).weight.shape) for layer in layers] == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
 
 
 @pytest.mark.parametrize("side", [6, 8, 12])
 def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [(side, 1, 3, 4), (side, 1, 3, 2), (side // 2, 2, 4, 5), (side // 2, 1, 3, 40)]
-    architecture = LocalReceptiveFields(layers, 1.0, 1)
     shape = (side, side, 3)
-    tiled = build(layers, padding=1, input_shape=shape)
-    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in tiled]
+    tiled = connections(layers, padding=1, input_shape=shape)
     assert len(only(tiled[0]).weight) < side**2
-    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields._TILE_CHANNELS", 0)
-    single = build(layers, padding=1, input_shape=shape)
-    assert architecture.shapes(shape) == [tuple(only(layer).weight.shape) for layer in single]
+    monkeypatch.setattr("ffrepro.architecture.local_receptive_fields.TILE_CHANNELS", 0)
+    single = connections(layers, padding=1, input_shape=shape)
     assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
     maps = torch.rand(5, side * side * 3, generator=torch.Generator().manual_seed(1))
     for mine, other in zip(tiled, single, strict=True):
-        assert torch.equal(only(mine).by_location(), only(other).by_location())
+        assert torch.equal(by_location(only(mine)), by_location(only(other)))
         torch.testing.assert_close(mine(maps), other(maps))
         maps = other(maps)
 
@@ -202,8 +202,8 @@ def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytes
 def test_the_tile_computed_as_one_is_given_little_and_has_many_units(
     side: int, field: int, channels: int, shape: tuple[int, int, int]
 ) -> None:
-    layers = [(side, 1, field, channels)]
-    assert LocalReceptiveFields(layers, 1.0, field // 2).shapes((side, side, 3)) == [shape]
+    (layer,) = connections([(side, 1, field, channels)], padding=field // 2, input_shape=(side, side, 3))
+    assert only(layer).weight.shape == only(layer).geometry.weight_shape == shape
 
 
 def places_seen(side: int, field: int) -> list[int]:
@@ -221,10 +221,12 @@ def assert_drawn_by(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
         assert not location[~visible].any()
 
 
-@pytest.mark.parametrize("top", [None, 60])
-def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top: int | None) -> None:
+@pytest.mark.parametrize("top_down_units", [None, 60])
+def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top_down_units: int | None) -> None:
     # With field² places everywhere a corner's would be 2/3 of that; counted together with what is below a label's half.
-    layers = build([(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top=top)
+    layers = connections(
+        [(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top_down_units=top_down_units
+    )
     seen = places_seen(4, 3)
     assert (seen[0], seen[1], seen[5]) == (4, 6, 9)
     inside = torch.zeros(16, 3, 3, dtype=torch.bool)
@@ -237,26 +239,26 @@ def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(t
         return inside.flatten(1).repeat_interleave(channels, dim=1)
 
     first, second = layers
-    assert_drawn_by(local(first).by_location(), [places * 30 for places in seen], of(30))
-    assert_drawn_by(local(second).by_location(), [places * 40 for places in seen], of(40))
-    if top is not None:
-        assert_drawn_by(local(first, 1).by_location(), [places * 50 for places in seen], of(50))
-        label = second.sources[1].weight.view(top, 16, 50).transpose(0, 1)
-        assert_drawn_by(label, [top] * 16, torch.ones(16, top, dtype=torch.bool))
+    assert_drawn_by(by_location(local(first)), [places * 30 for places in seen], of(30))
+    assert_drawn_by(by_location(local(second)), [places * 40 for places in seen], of(40))
+    if top_down_units is not None:
+        assert_drawn_by(by_location(local(first, 1)), [places * 50 for places in seen], of(50))
+        label = second.sources[1].weight.view(top_down_units, 16, 50).transpose(0, 1)
+        assert_drawn_by(label, [top_down_units] * 16, torch.ones(16, top_down_units, dtype=torch.bool))
 
 
 # Layers that see the one above them ----------------------------------------------------------------
 
 
 def test_with_units_on_top_every_layer_sees_the_map_above_it_and_the_highest_sees_them() -> None:
-    layers = build(CUT, **ON_9, top=5)
+    layers = connections(CUT, **ON_9, top_down_units=5)
     assert [[type(weights) for weights in layer.sources] for layer in layers] == [
         [LocalFields, LocalFields],
         [LocalFields, LocalFields],
         [LocalFields, Dense],
     ]
-    assert [local(layer).source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
-    assert [local(layer, 1).source for layer in layers[:2]] == [(9, 9, 4), (9, 9, 2)]
+    assert [local(layer).geometry.source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
+    assert [local(layer, 1).geometry.source for layer in layers[:2]] == [(9, 9, 4), (9, 9, 2)]
     assert tuple(layers[2].sources[1].weight.shape) == (5, 81 * 2)
     for layer, width in zip(layers, (81 * 3, 81 * 4, 81 * 2), strict=True):
         assert {weights.width for weights in layer.sources} == {layer.width} == {width}
@@ -279,18 +281,18 @@ def test_a_unit_is_driven_from_above_by_the_field_around_its_own_place(
 ) -> None:
     # The field above is as wide as the one below and around the unit's place, however the one below lies.
     higher = 2 * padding + 1
-    layers = build(
+    layers = connections(
         [(grid, stride, field, 3), (grid, 1, higher, 2), (grid, 1, higher, 4)],
         input_shape=(input_side, input_side, 3),
         padding=padding,
-        top=5,
-        state=torch.float64,
-        products=torch.float64,
+        top_down_units=5,
+        param_dtype=torch.float64,
+        compute_dtype=torch.float64,
     )
     for layer, below, above, side in zip(layers[:2], (3, 2), (2, 4), (field, higher), strict=True):
         reach = side // 2
         weights = local(layer, 1)
-        by_location = weights.by_location()
+        located = by_location(weights)
         nothing = torch.zeros(layer.width, dtype=torch.float64)
         one_each = torch.eye(grid * grid * above, dtype=torch.float64)  # one unit above after the other
         driven = weights.product(one_each, nothing).view(grid, grid, above, grid, grid, below)
@@ -303,12 +305,12 @@ def test_a_unit_is_driven_from_above_by_the_field_around_its_own_place(
                     assert torch.equal(drive != 0, near.unsqueeze(2).expand(grid, grid, below))
                     for y, x in near.nonzero().tolist():
                         place = (row - y + reach) * side + column - x + reach
-                        expected = by_location[y * grid + x, place * above + channel]
+                        expected = located[y * grid + x, place * above + channel]
                         assert torch.equal(drive[y, x], expected)
 
 
 def test_the_units_on_top_drive_every_unit_of_the_highest_layer() -> None:
-    highest = build(CUT, **ON_9, top=5)[2]
+    highest = connections(CUT, **ON_9, top_down_units=5)[2]
     driven = highest.sources[1].product(torch.eye(5), torch.zeros(highest.width))
     assert torch.equal(driven, highest.sources[1].weight)
     assert (driven != 0).all()
@@ -316,28 +318,32 @@ def test_the_units_on_top_drive_every_unit_of_the_highest_layer() -> None:
 
 
 def test_one_layer_sees_the_units_on_top_alone() -> None:
-    (layer,) = build([(9, 1, 4, 3)], input_shape=(10, 10), padding=1, top=5)  # also with fields of an even side
+    (layer,) = connections(
+        [(9, 1, 4, 3)], input_shape=(10, 10), padding=1, top_down_units=5
+    )  # also with fields of an even side
     assert [type(weights) for weights in layer.sources] == [LocalFields, Dense]
 
 
 @pytest.mark.parametrize(
     ("layers", "input_shape", "padding", "named"),
     [
-        ([(5, 1, 3, 2), (3, 1, 3, 4)], (7, 7), None, r"\[5, 1, 3, 2\] below \[3, 1, 3, 4\]"),
+        ([(5, 1, 3, 2), (3, 1, 3, 4)], (7, 7), 0, r"\[5, 1, 3, 2\] below \[3, 1, 3, 4\]"),
         ([(6, 1, 3, 2), (6, 1, 3, 2), (4, 1, 5, 4)], (6, 6, 3), 1, r"\[6, 1, 3, 2\] below \[4, 1, 5, 4\]"),
         ([(9, 1, 4, 2), (9, 1, 3, 4)], (10, 10), 1, r"\[9, 1, 4, 2\] below \[9, 1, 3, 4\]"),
     ],
     ids=["other grids", "other grids on top", "an even field"],
 )
 def test_layers_that_cannot_see_the_map_above_them_are_named(
-    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int | None, named: str
+    layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int, named: str
 ) -> None:
-    assert len(build(layers, input_shape=input_shape, padding=padding)) == len(layers)  # without top they can be
+    assert len(connections(layers, input_shape=input_shape, padding=padding)) == len(
+        layers
+    )  # without top-down units they fit
     with pytest.raises(UserError, match=r"architecture\.layers has " + named + ".*one size and fields of an odd side"):
-        build(layers, input_shape=input_shape, padding=padding, top=10)
+        connections(layers, input_shape=input_shape, padding=padding, top_down_units=10)
 
 
-@pytest.mark.parametrize("gain", [0.0, -1.0, float("inf")])
-def test_a_gain_that_is_none_is_named(gain: float) -> None:
-    with pytest.raises(UserError, match=r"architecture\.init_gain is .*: expected more than 0"):
-        LocalReceptiveFields(PAPER, gain, None)
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf")])
+def test_an_impossible_scale_is_refused(scale: float) -> None:
+    with pytest.raises(UserError, match=r"architecture\.init_variance_scale is .*: expected more than 0"):
+        LocalReceptiveFields(PAPER, scale, 0)

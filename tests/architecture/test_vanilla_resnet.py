@@ -11,25 +11,18 @@ from torch.nn.functional import conv2d, cross_entropy
 from torchvision.models.resnet import Bottleneck as TorchvisionBottleneck
 from torchvision.models.resnet import ResNet
 
-from ffrepro.architecture.mlp import Mlp
-from ffrepro.architecture.vanilla_resnet import (
-    Activated,
-    Bottleneck,
-    Net,
-    Pointwise,
-    VanillaResnet,
-    scaled_orthogonal_delta_,
-)
+from ffrepro.architecture.vanilla_resnet import Bottleneck, Pointwise, VanillaResnet, scaled_orthogonal_delta_
 from ffrepro.errors import UserError
 from ffrepro.kernel_shaping.activations import Relu, ShapedSmooth, TailoredRelu, TailoredSmooth
-from ffrepro.kernel_shaping.maps import leaky_relu_c
-from ffrepro.kernel_shaping.network import Chain, cosine
+from ffrepro.kernel_shaping.maps import leaky_relu_c_map
+from ffrepro.kernel_shaping.network import Chain, global_map
+from ffrepro.kernel_shaping.shaped_net import Activated, ShapedNet
 
 DEPTHS = {26: [2, 2, 2, 2], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
 
 
 def relu_c(c: Tensor) -> Tensor:
-    return leaky_relu_c(c, 0.0)
+    return leaky_relu_c_map(c, 0.0)
 
 
 def plan(**changed: Any) -> VanillaResnet:
@@ -44,17 +37,23 @@ def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def net(**changed: Any) -> Net:
-    return plan(**changed).module(10, draws())
+def net(side: int = 32, seed: int = 0, **changed: Any) -> ShapedNet:
+    """A net on color images of `side` × `side` pixels."""
+    return plan(**changed).blocks((side, side, 3), 10, draws(seed))
 
 
-def given_to_activations(built: Net, images: Tensor) -> list[Tensor]:
-    given: list[Tensor] = []
-    for one in built.modules():
-        if isinstance(one, Activated):
-            one.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+def flat(images: Tensor) -> Tensor:
+    """Images (N, channels, height, width) as rows, channels last."""
+    return images.permute(0, 2, 3, 1).flatten(1)
+
+
+def inputs_of_activations(built: ShapedNet, images: Tensor) -> list[Tensor]:
+    inputs: list[Tensor] = []
+    for module in built.modules():
+        if isinstance(module, Activated):
+            module.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     built(images)
-    return given
+    return inputs
 
 
 # The layout ----------------------------------------------------------------------------------------
@@ -74,21 +73,22 @@ def test_a_pointwise_convolution_is_torchs(bias: bool) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_weights_are_those_of_torchvisions_nets(depth: int) -> None:
+    ours = plan(
+        depth=depth, width=64, shortcut_weight=None, normalization="batch", stem="imagenet", initialization="he",
+        activation=Relu(1.0),
+    )  # fmt: skip
     with torch.device("meta"):
-        theirs = ResNet(TorchvisionBottleneck, DEPTHS[depth])
-    expected = Counter(tuple(p.shape) for p in theirs.parameters() if p.dim() > 1)
-    mine = plan(
-        depth=depth, width=64, shortcut_weight=None, normalization="batch", stem="imagenet", activation=Relu(1.0)
+        reference = ResNet(TorchvisionBottleneck, DEPTHS[depth])
+        built = ours.blocks((224, 224, 3), 1000, draws())
+    assert Counter(tuple(p.shape) for p in built.parameters() if p.dim() > 1) == Counter(
+        tuple(p.shape) for p in reference.parameters() if p.dim() > 1
     )
-    with torch.device("meta"):
-        built = Net(mine, torch.relu, 1000)
-    assert Counter(tuple(p.shape) for p in built.parameters() if p.dim() > 1) == expected
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_without_shortcuts_there_are_as_many_layers_of_weights_as_the_depth_says(depth: int) -> None:
     with torch.device("meta"):
-        built = Net(plan(depth=depth), torch.relu, 10)
+        built = net(depth=depth, initialization="he", activation=Relu(None))
     weights = [module for module in built.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert len(weights) == depth
     assert all(module.bias is not None for module in weights)
@@ -104,22 +104,34 @@ def test_kernel_shaping_counts_every_activation_once() -> None:
         assert sum(part.activations for part in network) == 49
 
 
+@pytest.mark.parametrize(
+    ("stem", "side", "sides"),
+    [
+        ("small", 64, [32, 32, 32, 16, 16, 8, 8, 4, 4]),
+        ("small", 33, [17, 17, 17, 9, 9, 5, 5, 3, 3]),
+        ("imagenet", 96, [24, 24, 24, 12, 12, 6, 6, 3, 3]),
+        ("imagenet", 70, [18, 18, 18, 9, 9, 5, 5, 3, 3]),
+    ],
+)
 @pytest.mark.parametrize("shortcut_weight", [0.0, 0.5, None])
-@pytest.mark.parametrize(("stem", "side"), [("small", 64), ("imagenet", 96), ("small", 33), ("imagenet", 70)])
-def test_shapes_are_the_products_of_a_forward_pass(stem: str, side: int, shortcut_weight: float | None) -> None:
-    mine = plan(stem=stem, shortcut_weight=shortcut_weight, activation=Relu(None))
-    built, counted = mine.module(10, draws()), 0
+def test_every_group_but_the_first_halves_the_sides(
+    stem: str, side: int, sides: list[int], shortcut_weight: float | None
+) -> None:
+    built = net(side, stem=stem, shortcut_weight=shortcut_weight, activation=Relu(None))
+    x, shapes = flat(torch.randn(2, 3, side, side, generator=draws())), []
+    for block in built:
+        x = block(x)
+        shapes.append(tuple(x.shape))
+    channels = [4, 16, 16, 32, 32, 64, 64, 128, 128]
+    assert shapes == [*((2, n, of, of) for n, of in zip(channels, sides, strict=True)), (2, 10)]
 
-    def count(module: nn.Module, _: Any, output: Tensor) -> None:
-        nonlocal counted
-        assert isinstance(module, nn.Conv2d)
-        counted += output[0].numel() * module.weight[0].numel()
 
-    for module in built.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(count)
-    assert built(torch.randn(1, 3, side, side, generator=draws())).shape == (1, 10)
-    assert sum(math.prod(shape) for shape in mine.shapes((side, side, 3))) == counted
+def test_gray_images_have_one_channel_and_text_is_refused() -> None:
+    architecture = plan(activation=Relu(None))
+    built = architecture.blocks((32, 32), 7, draws())
+    assert built(torch.randn(2, 32 * 32, generator=draws())).shape == (2, 7)
+    with pytest.raises(UserError, match=r"^architecture=vanilla_resnet takes images: found inputs of \(10,\)\.$"):
+        architecture.blocks((10,), 7, draws())
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.6, 1.0, None])
@@ -151,7 +163,7 @@ def test_normalisation_stands_before_every_activation() -> None:
         built = net(normalization=kind, activation=Relu(None))
         assert sum(isinstance(one, module) for one in built.modules()) == 25
         assert all(one.bias is None for one in built.modules() if isinstance(one, nn.Conv2d))
-        for x in given_to_activations(built, 10 * torch.randn(4, 3, 32, 32, generator=draws())):
+        for x in inputs_of_activations(built, flat(10 * torch.randn(4, 3, 32, 32, generator=draws()))):
             dims = (0, 2, 3) if kind == "batch" else (1, 2, 3)
             torch.testing.assert_close(
                 x.mean(dims), torch.zeros(x.shape[1 if kind == "batch" else 0]), rtol=0, atol=1e-4
@@ -197,13 +209,13 @@ def test_orthogonal_matrices_are_uniform_and_not_signed_by_their_making() -> Non
 def test_a_seed_gives_one_net_with_biases_0() -> None:
     for mine, same in zip(net().parameters(), net().parameters(), strict=True):
         assert torch.equal(mine, same)
-    assert not torch.equal(plan().module(10, draws(1)).logits.weight, net().logits.weight)
+    assert not torch.equal(net(seed=1)[-1].output.weight, net()[-1].output.weight)
     assert all(not p.any() for name, p in net().named_parameters() if name.endswith("bias"))
 
 
 def test_he_weights_have_their_variance() -> None:
     built = net(initialization="he", width=32)
-    two = built.blocks[0].convolutions[1].weight
+    two = built[1].convolutions[1].weight
     assert two.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.03)
 
 
@@ -225,7 +237,7 @@ def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None
         found.append((x.square().mean(1).median().item(), cosines.mean().item()))
     lengths, cosines_ = torch.tensor(found).t()
     assert lengths.mean().item() == pytest.approx(1, abs=0.25)
-    theory = cosine([Chain(49)], lambda c: leaky_relu_c(c, alpha), torch.zeros((), dtype=torch.float64)).item()
+    theory = global_map([Chain(49)], lambda c: leaky_relu_c_map(c, alpha), torch.zeros((), dtype=torch.float64)).item()
     assert theory == pytest.approx(0.9, abs=1e-6)
     assert cosines_.mean().item() == pytest.approx(theory, abs=0.03)
 
@@ -234,10 +246,10 @@ def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None
     "activation", [TailoredSmooth("tanh", 0.3), ShapedSmooth("softplus", 1.5), Relu(None), TailoredRelu(0.9, 0.0)]
 )
 def test_every_choice_of_activation_makes_a_net_that_keeps_its_signals(activation: Any) -> None:
-    built = net(width=16, activation=activation)
-    given = given_to_activations(built, torch.randn(8, 3, 64, 64, generator=draws()))
-    assert len(given) == 25
-    for x in given:
+    built = net(64, width=16, activation=activation)
+    inputs = inputs_of_activations(built, flat(torch.randn(8, 3, 64, 64, generator=draws())))
+    assert len(inputs) == 25
+    for x in inputs:
         assert 0.02 < x.square().mean().item() < 20
 
 
@@ -252,11 +264,11 @@ def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
     architecture = plan(depth=26, width=64, shortcut_weight=weight, activation=Relu(None))
     network, found = architecture.network, []
     assert network is not None
-    theory = cosine(network, relu_c, torch.zeros((), dtype=torch.float64)).item()
+    theory = global_map(network, relu_c, torch.zeros((), dtype=torch.float64)).item()
     for seed in range(3):
-        x = torch.randn(16, 64, 2, 2, generator=draws(seed))  # in the place of the stem's output
-        built = architecture.module(10, draws(seed + 10))
-        for block in built.blocks:
+        x = torch.randn(16, 64, 2, 2, generator=draws(seed))  # in place of the stem's output
+        built = architecture.blocks((4, 4, 3), 10, draws(seed + 10))
+        for block in list(built)[1:-1]:
             x = block(x)
         x = built.activation(x)
         found.append(torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean().item())
@@ -270,11 +282,11 @@ def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shor
 ) -> None:
     """Of a gradient's mean square half passes a ReLU, and the variance of what passes it, (π - 1) / 2π, divides it."""
     built = net(depth=depth, width=16, normalization=normalization, activation=Relu(None))
-    given = given_to_activations(built, torch.randn(64, 3, 32, 32, generator=draws(1)))
-    asked = torch.randn(given[-1].shape, generator=draws(2))
-    (first,) = torch.autograd.grad((given[-1] * asked).sum(), given[0])
-    found = (first.double().square().sum() / asked.square().sum()) ** (1 / (len(given) - 1))
-    assert found.item() == pytest.approx(growth, abs=0.08)
+    inputs = inputs_of_activations(built, flat(torch.randn(64, 3, 32, 32, generator=draws(1))))
+    above = torch.randn(inputs[-1].shape, generator=draws(2))
+    (below,) = torch.autograd.grad((inputs[-1] * above).sum(), inputs[0])
+    by_layer = (below.double().square().sum() / above.square().sum()) ** (1 / (len(inputs) - 1))
+    assert by_layer.item() == pytest.approx(growth, abs=0.08)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +300,13 @@ def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shor
 def test_rounding_to_bf16_leaves_gradients_but_where_they_explode(
     changed: dict[str, Any], least: float, most: float
 ) -> None:
-    images = torch.randn(32, 3, 32, 32, generator=draws(1), dtype=torch.float64)
+    images = flat(torch.randn(32, 3, 32, 32, generator=draws(1), dtype=torch.float64))
 
-    def gradient(products: torch.dtype) -> Tensor:
-        state = torch.float64 if products == torch.float64 else torch.float32
-        built = net(width=16, **changed).to(state)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=products == torch.bfloat16):
-            logits = built(images.to(state))
+    def gradient(compute_dtype: torch.dtype) -> Tensor:
+        param_dtype = torch.float64 if compute_dtype == torch.float64 else torch.float32
+        built = net(width=16, **changed).to(param_dtype)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=compute_dtype == torch.bfloat16):
+            logits = built(images.to(param_dtype))
         cross_entropy(logits.double(), torch.arange(32) % 10).backward()
         return torch.cat([weight.grad.double().flatten() for weight in built.parameters() if weight.grad is not None])
 
@@ -308,7 +320,7 @@ def test_rounding_to_bf16_leaves_gradients_but_where_they_explode(
 )
 def test_nothing_is_tailored_to_plain_shortcuts(activation: Any) -> None:
     with pytest.raises(UserError, match=r"architecture\.shortcut_weight is null"):
-        plan(shortcut_weight=None, activation=activation).module(10, draws())
+        net(shortcut_weight=None, activation=activation)
 
 
 # Mistakes ------------------------------------------------------------------------------------------
@@ -330,11 +342,9 @@ def test_impossible_nets_are_named(changed: dict[str, Any], named: str) -> None:
         plan(**changed)
 
 
-def test_what_cannot_be_built_is_said() -> None:
-    with pytest.raises(UserError, match="expected algorithm=tat"):
-        plan().build((64, 64, 3), draws())
+def test_impossible_activations_are_refused() -> None:
     with pytest.raises(UserError, match=r"eta is 0\.9"):
-        plan(shortcut_weight=0.9).module(10, draws())
+        net(shortcut_weight=0.9)
     with pytest.raises(UserError, match=r"activation\.name is 'tan'.*tanh"):
         TailoredSmooth("tan", 0.3)
     for scale in (0.0, -1.0, float("nan")):
@@ -343,4 +353,3 @@ def test_what_cannot_be_built_is_said() -> None:
     for alpha in (-0.1, float("inf")):
         with pytest.raises(UserError, match=r"architecture\.activation\.alpha is"):
             TailoredRelu(0.9, alpha)
-    assert not hasattr(Mlp([3], 1.0), "module")

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say; the nets are small and the data made up."""
+"""The measurements of the benchmark, on small nets and made-up data."""
 
 import json
 from functools import partial
@@ -10,17 +10,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ffrepro import table
+from ffrepro.architecture.vanilla_resnet import Pointwise
 from ffrepro.commands import benchmark
-from ffrepro.commands.benchmark import bare_products, deep_nets, rows, started
+from ffrepro.commands.benchmark import bare_products, cases, deep_nets, rows, started
 from ffrepro.dataset import Dataset, Split
 from ffrepro.errors import DataNotFoundError
-from ffrepro.forward_forward import layers
-from ffrepro.forward_forward.layers import significant
+from ffrepro.forward_forward.negatives import sample_wrong_label
 
 CPU = torch.device("cpu")
 
 
-def made(shape: tuple[int, ...], examples: int = 300) -> Dataset:
+def make_dataset(shape: tuple[int, ...], examples: int = 300) -> Dataset:
     inputs = torch.rand(examples, torch.Size(shape).numel(), generator=torch.Generator().manual_seed(0))
     split = Split(inputs, torch.arange(examples) % 10)
     return Dataset(
@@ -31,36 +31,36 @@ def made(shape: tuple[int, ...], examples: int = 300) -> Dataset:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Table 1's nets with 20 units a layer on made images."""
+    """Table 1's nets with 20 units a layer on made-up images."""
 
-    def begun(*arguments: Any, **more: Any) -> Any:
-        return started.begun(*arguments, "architecture.widths=[20,20]", **more)
+    def begin_row(*arguments: Any, **more: Any) -> Any:
+        return started.begin_row(*arguments, "architecture.widths=[20,20]", **more)
 
-    monkeypatch.setattr(rows, "begun", begun)
-    monkeypatch.setattr(rows, "loaded", lambda experiment, device: made((28, 28)))
+    monkeypatch.setattr(rows, "begin_row", begin_row)
+    monkeypatch.setattr(rows, "load_dataset", lambda experiment, device: make_dataset((28, 28)))
 
 
 @pytest.mark.usefixtures("small")
-def test_an_epoch_is_some_minibatches_times_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = iter([0.2, 0.1] * 5)
-    monkeypatch.setattr(rows, "seconds", lambda work, device: (work(), next(taken))[1])
-    said, found = rows.epoch(rows.Case("case", "table1/ff_supervised", 6000, (20, 20)), CPU, "fp32")
+def test_the_time_of_an_epoch_is_extrapolated_from_some_minibatches(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.2, 0.1] * 5)
+    monkeypatch.setattr(rows, "seconds", lambda work, device: (work(), next(times))[1])
+    text, values = rows.epoch(cases.Case("case", "table1/ff_supervised", 6000, (20, 20)), CPU, "fp32")
     # 20 of 60 minibatches.
-    assert found["epoch_s"] == pytest.approx(0.6)
-    assert found["bare_products_epoch_s"] == pytest.approx(0.3)
-    assert said == "case: an epoch in 0.60 s, 2.00 times that of bare products and updates."
+    assert values["epoch_s"] == pytest.approx(0.6)
+    assert values["bare_products_epoch_s"] == pytest.approx(0.3)
+    assert text == "case: an epoch in 0.60 s, 2.00 times that of bare products and updates."
 
 
 @pytest.mark.parametrize(("maps", "learned"), [(2, 0.5), (3, 1.0)])
-def test_dense_masked_matrices_compute_what_the_net_has_to(
+def test_dense_masked_matrices_compute_every_product_of_the_net(
     maps: int, learned: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bare_products, "_MAP", 4)  # units
+    monkeypatch.setattr(bare_products, "MAP_UNITS", 4)  # units
     work = bare_products.masked(maps, learned, CPU, torch.float32, 2)
     with FlopCounterMode(display=False) as counted:
         work()
-    # Of matrices between 4 and 4 units: one bottom-up pass of 100 images through each map; in 10 iterations, of both
-    # phases, each matrix but the image's; and a gradient of each, of the image's over both phases once.
+    # All matrices are 4 × 4. A bottom-up pass takes 100 images through each map. Ten iterations of both phases use each
+    # matrix but the image's. Each matrix has a gradient; the image's covers a single iteration.
     matrices = 2 * maps - 1
     rows_multiplied = 100 * maps + 10 * 200 * (matrices - 1) + 200 + round(learned * 2000) * (matrices - 1)
     assert counted.get_total_flops() == 2 * 2 * rows_multiplied * 4 * 4
@@ -68,16 +68,28 @@ def test_dense_masked_matrices_compute_what_the_net_has_to(
 
 @pytest.mark.usefixtures("small")
 def test_the_share_that_layers_learn_from_is_counted() -> None:
-    algorithm = rows.begun("table1/ff_supervised", CPU, "fp32", made((28, 28)))
+    algorithm = rows.begin_row("table1/ff_recurrent", CPU, "fp32", make_dataset((28, 28)))
 
     def share(threshold: float) -> float:
         for layer in algorithm.layers:
             layer.threshold.fill_(threshold)
-        return rows._learned(lambda: algorithm.train_epoch(1))
+        return rows.learned_share(algorithm, algorithm.train)
 
-    # Far below every goodness positive data are told apart wholly, negative ones not at all: half is kept.
-    assert share(-1e6) == 0.5
-    assert layers.significant is significant
+    # Far below every goodness, positive data are told apart and negative data are not; far above, the reverse.
+    assert share(-1e6) == pytest.approx(0.5)
+    assert share(1e6) == pytest.approx(0.5)
+    # In between, compare with drawn labels: a factor is kept above eps², 31.9 nats from the threshold.
+    goodness, targets = algorithm.goodness_of_labels(algorithm.train), algorithm.train.targets
+    threshold = float(goodness.median()) - 30
+    generator = torch.Generator().manual_seed(0)
+    kept = []
+    for _ in range(20):
+        wrong = sample_wrong_label(algorithm.logits(algorithm.train), targets, generator)
+        positive, negative = (goodness[:, :, range(len(targets)), labels] for labels in (targets, wrong))
+        kept += [positive - threshold < 31.9, threshold - negative < 31.9]
+    expected = float(torch.stack(kept).float().mean())
+    assert 0.6 < expected < 0.9
+    assert share(threshold) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.usefixtures("small")
@@ -88,11 +100,11 @@ def test_the_hybrids_of_an_epoch_are_made_minibatch_by_minibatch(monkeypatch: py
         rows, "hybrid_images", lambda images, *more: (sizes.append(len(images)), make(images, *more))[1]
     )
     monkeypatch.setattr(rows, "seconds", lambda work, device: (work(), 0.25)[1])
-    said, found = rows.hybrids(CPU, "fp32")
-    images = found["images"]
-    assert images == len(made((28, 28)).train) // 100 * 100 > 0
-    assert sizes == [100] * (images // 100 * (1 + rows.ROUNDS))  # the first are not timed
-    assert (said, found["seconds"]) == (f"Hybrid images, 6 blurs, {images} images: 0.25 s.", 0.25)
+    text, values = rows.hybrids(CPU, "fp32")
+    images = values["images"]
+    assert images == len(make_dataset((28, 28)).train) // 100 * 100 > 0
+    assert sizes == [100] * (images // 100 * (1 + rows.ROUNDS))  # the first round is not timed
+    assert (text, values["seconds"]) == (f"Hybrid images, 6 blurs, {images} images: 0.25 s.", 0.25)
 
 
 def test_a_net_writes_from_the_beginning_of_every_string(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,41 +123,62 @@ def test_a_net_writes_from_the_beginning_of_every_string(monkeypatch: pytest.Mon
             self.calls += 1
 
     algorithm = Algorithm()
-    monkeypatch.setattr(rows, "begun", lambda *_: algorithm)
-    monkeypatch.setattr(rows, "loaded", lambda *_: None)
-    said, found = rows.roll_outs(CPU, "fp32")
-    assert said.startswith("Roll-outs of 2 strings, 3 characters each: ")
+    monkeypatch.setattr(rows, "begin_row", lambda *_: algorithm)
+    monkeypatch.setattr(rows, "load_dataset", lambda *_: None)
+    text, values = rows.roll_outs(CPU, "fp32")
+    assert text.startswith("Roll-outs of 2 strings, 3 characters each: ")
     assert algorithm.calls == 4
-    assert found["seconds"] >= 0
+    assert values["seconds"] >= 0
 
 
 def test_deep_nets_are_compared_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     precisions: set[str] = set()
 
-    def begun(experiment: str, device: torch.device, precision: str, *more: Any) -> Any:
+    def begin_row(experiment: str, device: torch.device, precision: str, *more: Any) -> Any:
         precisions.add(precision)
-        return started.begun(experiment, device, precision, *more, "architecture.width=4", "algorithm.crop=16")
+        return started.begin_row(
+            experiment, device, precision, *more, "architecture.width=4", "algorithm.augmentation.size=16"
+        )
 
-    monkeypatch.setattr(deep_nets, "begun", begun)
-    monkeypatch.setattr(deep_nets, "loaded", lambda *_: made((20, 20, 3), 200))
-    monkeypatch.setattr(deep_nets, "_STEPS", 1)
+    monkeypatch.setattr(deep_nets, "begin_row", begin_row)
+    monkeypatch.setattr(deep_nets, "load_dataset", lambda *_: make_dataset((20, 20, 3), 200))
+    monkeypatch.setattr(deep_nets, "STEPS", 1)
     # In the order of the nets: of 32, 64, 64, 32 and 32 images.
-    times = [0.32, 1.28, 0.32, 1.28, 0.64]
-    taken = iter(times * 5)
-    monkeypatch.setattr(deep_nets, "seconds", lambda work, device: (work(), next(taken))[1])
-    said, found = deep_nets.images_per_second(50, CPU, "bf16")
-    assert found["batch_size"] == {
+    times = iter([0.32, 1.28, 0.32, 1.28, 0.64] * 5)
+    monkeypatch.setattr(deep_nets, "seconds", lambda work, device: (work(), next(times))[1])
+    text, values = deep_nets.images_per_second(50, CPU, "bf16")
+    assert values["batch_size"] == {
         "sgd": 32, "kfac": 64, "sgd_in_batches_of_kfac": 64, "sgd_in_fp32": 32, "sgd_convolved": 32,
     }  # fmt: skip
-    assert {name: round(speed) for name, speed in found["images_per_s"].items()} == {
+    assert {name: round(speed) for name, speed in values["images_per_s"].items()} == {
         "sgd": 100, "kfac": 50, "sgd_in_batches_of_kfac": 200, "sgd_in_fp32": 25, "sgd_convolved": 50,
     }  # fmt: skip
-    assert found["kfac_takes_times"] == pytest.approx({"sgd": 2.0, "sgd_in_batches_of_kfac": 4.0})
-    assert "100 by SGD (25 in fp32, 50 with torch's" in said
+    assert values["kfac_takes_times"] == pytest.approx({"sgd": 2.0, "sgd_in_batches_of_kfac": 4.0})
+    assert "100 by SGD (25 in fp32, 50 with torch's" in text
     assert precisions == {"fp32", "bf16"}
 
 
-def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
+def test_convolutions_replace_matrix_products_and_keep_their_parameters() -> None:
+    algorithm = started.begin_row(
+        "table4/sgd_trelu_50",
+        CPU,
+        "fp32",
+        make_dataset((20, 20, 3), 64),
+        "architecture.width=4",
+        "algorithm.augmentation.size=16",
+    )
+    images = torch.rand(2, 16 * 16 * 3)
+    before, parameters = algorithm.outputs(images), dict(algorithm.net.named_parameters())
+    assert any(isinstance(module, Pointwise) for module in algorithm.net.modules())
+    deep_nets.use_convolutions(algorithm.net)
+    assert not any(isinstance(module, Pointwise) for module in algorithm.net.modules())
+    torch.testing.assert_close(algorithm.outputs(images), before)
+    assert {name: id(value) for name, value in algorithm.net.named_parameters()} == {
+        name: id(value) for name, value in parameters.items()
+    }
+
+
+def test_parts_are_written_as_they_are_measured_and_cases_without_data_are_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(*_: object) -> Any:
@@ -161,9 +194,9 @@ def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
     monkeypatch.setattr(benchmark, "PARTS", parts)
     output = ["--output", str(tmp_path), "--device", "cpu"]
     assert benchmark.main([*output, "--parts", "one,two"]) == 2
-    told = capsys.readouterr()
-    assert told.out.index("It is 1.") < told.out.index("It is 2.")
-    assert told.err == "benchmark: left out of one: no such data\nbenchmark: left out of two: no such data\n"
+    printed = capsys.readouterr()
+    assert printed.out.index("It is 1.") < printed.out.index("It is 2.")
+    assert printed.err == "benchmark: left out of one: no such data\nbenchmark: left out of two: no such data\n"
     content = json.loads((tmp_path / "one.json").read_text())
     assert content["measured"] == [{"number": 1}, {"number": 2}]
     assert content["environment"]["precision"] in ("fp32", "bf16")
@@ -176,11 +209,10 @@ def test_parts_are_written_as_they_are_measured_and_what_lacks_data_is_left_out(
 
 
 def test_every_part_measures_presets_that_are_there() -> None:
-    experiments = {case.experiment for case in rows.CASES}
+    experiments = {case.experiment for case in cases.CASES}
     assert {row.experiment for row in table.load("table1").rows} <= experiments
     assert {"table2/ff_max_ssq_2", "table2/ff_max_ssq_3", "table2/bp_2"} <= experiments
-    assert {case.experiment: case.maps for case in rows.CASES if case.maps} == {
+    assert {case.experiment: case.maps for case in cases.CASES if case.maps} == {
         "table2/ff_max_ssq_2": 2, "table2/ff_max_ssq_3": 3,
     }  # fmt: skip
-    assert set(rows.HELD) <= experiments
-    assert len(benchmark.PARTS["memory"]) == len(rows.HELD)
+    assert [case.experiment for case in cases.MEMORY_CASES] == ["table1/ff_supervised", "table2/ff_max_ssq_3"]

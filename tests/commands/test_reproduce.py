@@ -1,36 +1,30 @@
-"""The command for a whole table, and the estimate it prints."""
+"""The command for a whole table."""
 
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import hydra
 import pytest
 import torch
+from omegaconf import DictConfig
 
-from ffrepro import table
-from ffrepro.architecture.vanilla_resnet import VanillaResnet
-from ffrepro.commands import estimate, processes, reproduce
+from ffrepro import report, table
+from ffrepro.commands import processes, reproduce
 from ffrepro.commands.command_line import results_option
-from ffrepro.commands.estimate import Speed
-from ffrepro.kernel_shaping.activations import Relu
 from ffrepro.paths import CONF, ROOT
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
-    """What would be run, instead of running it."""
-    seen: list[list[str]] = []
+    """The options of all runs, which are not run."""
+    options: list[list[str]] = []
 
-    def note(command: list[str], running: object, stopped: object, *, together: bool) -> int:
-        seen.append(command[3:])
+    def record_command(command: list[str], running: object, stopped: object, *, together: bool) -> int:
+        options.append(command[3:])
         return 0
 
-    monkeypatch.setattr(processes, "_run", note)
-    monkeypatch.setattr("ffrepro.report.write_report", lambda results: results / "report" / "index.html")
-    return seen
+    monkeypatch.setattr(processes, "run_process", record_command)
+    monkeypatch.setattr(report, "write_report", lambda results: results / "report" / "index.html")
+    return options
 
 
 @pytest.mark.parametrize(
@@ -57,79 +51,78 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         (["table1", "device=cuda"], "device=cuda: here it is DEVICE="),
         (["table1", "schedule.epochs=many"], "schedule.epochs is 'many'"),
         (["table1", "budget.epoch_fraction=much"], "budget.epoch_fraction is 'much'"),
-        (["table1", "algorithm.batch_size=0"], "algorithm.batch_size is 0"),
         (["table1", "algorithm.batch_size=a"], "algorithm.batch_size is 'a'"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     arguments: list[str], complaint: str, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reproduce.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert complaint in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
     assert not commands
-
-
-def test_make_refuses_a_variable_that_it_does_not_have() -> None:
-    def make(*variables: str) -> "subprocess.CompletedProcess[str]":
-        command = ["make", "--dry-run", "report", *variables]
-        outermost = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=outermost)
-
-    misspelt = make("ROW=bp", "SEEDS=1")
-    assert misspelt.returncode == 2
-    assert "there is no variable ROW: see make help" in misspelt.stderr
-    assert "report.py" not in misspelt.stdout
-    known = make("RESULTS=my-results", "ARGS=seed=1 rerun=true", "PYTHON=python3")
-    assert known.returncode == 0
-    assert "report.py --results 'my-results'" in known.stdout
 
 
 def test_auto_is_quick_with_one_seed_where_there_is_no_gpu(
     commands: list[list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert reproduce.main(["table1"]) == 0
     rows = [row.name for row in table.load("table1").rows]
     assert commands == [[f"experiment=table1/{row}", "seed=0", "budget=quick"] for row in rows]
-    first = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for words in ("Budget quick", "no reproduction", ", ".join(rows), "About ", "BUDGET=paper", "index.html"):
-        assert words in first
+        assert words in printed
 
 
-def test_what_is_recorded_is_counted_and_how_to_train_it_anew_is_said(
+def test_the_training_time_of_all_runs_is_printed_and_rows_without_a_record_are_named(
+    commands: list[list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def recorded(config: DictConfig, folders: list[Path]) -> float | None:
+        assert folders == [root / "runs" / "table1" / config.row for root in (tmp_path, ROOT / "results")]
+        return {"ff_supervised": 90.0, "bp": 30.0}.get(config.row)
+
+    monkeypatch.setattr(reproduce, "training_seconds", recorded)
+    chosen = ["--rows", "bp,ff_supervised,ff_unsupervised", "--seeds", "0,1", "--results", str(tmp_path)]
+    assert reproduce.main(["table1", *chosen]) == 0
+    printed = capsys.readouterr().out
+    assert "About 4 min of training in all, on the machines of the records." in printed
+    assert "Rows without a record: ff_unsupervised; their first epoch tells." in printed
+
+
+def test_recorded_runs_are_counted_and_the_options_to_repeat_them_are_named(
     commands: list[list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def said(*arguments: str) -> str:
+    def printed(*arguments: str) -> str:
         command = ["table2", "--budget", "paper", "--rows", "bp_2,ff_max_ssq_2,ff_max_ssq_2_softmax"]
         assert reproduce.main([*command, "--results", str(tmp_path), *arguments]) == 0
         return capsys.readouterr().out
 
-    assert "have a record" not in said()
+    assert "have a record" not in printed()
     for row, seed in (("bp_2", 0), ("bp_2", 7), ("ff_max_ssq_2", 1)):
         path = tmp_path / "runs" / "table2" / row / f"paper-seed{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     for words in ("2 of 4 runs have a record", "RESULTS=my-results", "ARGS=rerun=true"):
-        assert words in said("--seeds", "0,1")
+        assert words in printed("--seeds", "0,1")
     # With another option they are other runs.
-    assert "have a record" not in said("--seeds", "0,1", "schedule.epochs=3")
-    assert "2 of 4 runs have a record" in said("--seeds", "0,1", "tracking=none")
-    anew = said("--seeds", "0,1", "rerun=true")
-    assert "2 of 4 runs have a record" in anew
-    assert "which is replaced" in anew
-    assert f"BUDGET=quick RESULTS={tmp_path}" in anew
+    assert "have a record" not in printed("--seeds", "0,1", "schedule.epochs=3")
+    assert "2 of 4 runs have a record" in printed("--seeds", "0,1", "tracking=none")
+    repeated = printed("--seeds", "0,1", "rerun=true")
+    assert "2 of 4 runs have a record" in repeated
+    assert "which is replaced" in repeated
+    assert f"BUDGET=quick RESULTS={tmp_path}" in repeated
 
 
 @pytest.mark.parametrize("folder", ["my-results", "2024", "true", "a, b=c (d)", "it's", "/tmp/x y"])
-def test_a_folder_for_results_reaches_the_runs_as_it_is(folder: str) -> None:
+def test_a_folder_for_results_reaches_the_runs_unchanged(folder: str) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", results_option(folder, []))
     assert config.results_dir == folder
 
 
-def test_the_usual_folder_needs_no_option() -> None:
+def test_the_default_folder_needs_no_option() -> None:
     assert results_option("results", ["tracking=none"]) == []
 
 
@@ -141,18 +134,18 @@ def test_paper_takes_the_tables_seeds_and_seeds_come_outermost(commands: list[li
     assert commands[0][2:] == ["tracking=none"]
 
 
-def test_a_net_that_is_tested_in_two_rows_is_trained_once(commands: list[list[str]]) -> None:
+def test_a_net_of_two_rows_is_trained_once(commands: list[list[str]]) -> None:
     assert reproduce.main(["table2", "--budget", "paper", "tracking=none"]) == 0
-    trained = ["bp_2", "ff_min_ssq_2", "ff_max_ssq_2", "bp_3", "ff_min_ssq_3", "ff_max_ssq_3"]
+    rows = ["bp_2", "ff_min_ssq_2", "ff_max_ssq_2", "bp_3", "ff_min_ssq_3", "ff_max_ssq_3"]
     assert [command[:2] for command in commands] == [
-        [f"experiment=table2/{row}", f"seed={seed}"] for seed in (0, 1) for row in trained
+        [f"experiment=table2/{row}", f"seed={seed}"] for seed in (0, 1) for row in rows
     ]
     commands.clear()
     assert reproduce.main(["table2", "--rows", "ff_max_ssq_3_softmax", "--seeds", "5", "tracking=none"]) == 0
     assert [command[:2] for command in commands] == [["experiment=table2/ff_max_ssq_3", "seed=5"]]
 
 
-def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
+def test_a_failed_run_does_not_stop_others_and_is_named_at_the_end(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tried = []
@@ -161,86 +154,15 @@ def test_a_failed_run_stops_nothing_and_is_named_at_the_end(
         tried.append(command)
         return 2 if "experiment=table1/bp" in command else 0
 
-    monkeypatch.setattr(processes, "_run", fail_on_bp)
+    monkeypatch.setattr(processes, "run_process", fail_on_bp)
     assert reproduce.main(["table1", "--budget", "smoke"]) == 1
     assert len(tried) == len(table.load("table1").rows)
     assert f"1 of {len(tried)} runs failed: bp seed 0" in capsys.readouterr().out
 
 
 def test_runs_side_by_side_share_the_cores(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     arguments = ["table1", "--budget", "quick", "--rows", "bp", "--jobs", "3"]
     assert reproduce.main(arguments) == 0
     assert reproduce.main([*arguments, "threads=5"]) == 0
     assert [command[-1] for command in commands] == ["threads=2", "threads=5"]
-
-
-def test_as_many_run_at_a_time_as_there_are_jobs() -> None:
-    # Each waits for the other, and says what it says in lines.
-    wait = "import sys, pathlib, time; me, other = map(pathlib.Path, sys.argv[1:]); me.touch()\n"
-    wait += "while not other.exists(): time.sleep(0.01)"
-    with tempfile.TemporaryDirectory() as folder:
-        a, b = f"{folder}/a", f"{folder}/b"
-        commands = {"a": [sys.executable, "-c", wait, a, b], "b": [sys.executable, "-c", wait, b, a]}
-        assert processes.run_all(commands, 2) == []
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_after_a_run_that_was_stopped_no_other_begins(jobs: int, tmp_path: Path) -> None:
-    stop = [sys.executable, "-c", "import sys; sys.exit(130)"]
-    touch = [sys.executable, "-c", f"open({str(tmp_path / 'begun')!r}, 'w')"]
-    slow = [sys.executable, "-c", "import time; time.sleep(1)"]
-    together = {f"slow {n}": slow for n in range(1, jobs)}
-    with pytest.raises(KeyboardInterrupt):
-        processes.run_all({"a": stop, **together, "e": touch}, jobs)
-    assert not (tmp_path / "begun").exists()
-
-
-def test_what_runs_together_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
-    assert processes.run_all({"a": command, "b": [sys.executable, "-c", ""]}, 2) == ["a"]
-    assert {"out", "err"} <= set(capfd.readouterr().err.split())
-
-
-def test_the_estimate_is_the_arithmetic_over_the_speed() -> None:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", ["experiment=table1/bp"])
-    weights = 784 * 1000 + 2 * 1000 * 1000
-    # 600 minibatches, 20 epochs; three passes of two operations a weight and image; one test pass on 20,000 images.
-    step = 3 * 2 * weights * 100 / 1e11 + weights / 1e9
-    expected = 20 * 600 * step * 1.25 + 2 * weights * 20_000 / 1e11 + 8
-    assert estimate.seconds(config, Speed(1e11, 1e9, 0.0)) == pytest.approx(expected)
-
-
-def test_the_estimate_of_a_recurrent_net_grows_with_its_iterations() -> None:
-    def seconds(*changed: str) -> float:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra.compose("config", ["experiment=table2/ff_max_ssq_2", "schedule.epochs=1", *changed])
-        return estimate.seconds(config, Speed(1e11, 1e15, 0.0))
-
-    # Tiles of 4 × 16 locations, which are given 14 × 21: 16 matrices of 14 · 21 · 3 × 4 · 16 · 3 a layer.
-    weights = 2 * 16 * (14 * 21 * 3) * (4 * 16 * 3)
-    training = 500 * 3.5 * 10 * 2 * weights * 100 / 1e11 * 1.25
-    testing = 14 * 10 * 2 * weights * 20_000 / 1e11
-    assert seconds() == pytest.approx(training + testing + 8, rel=1e-6)
-    assert seconds("algorithm.iterations=20") - 8 == pytest.approx(2 * (training + testing), rel=1e-6)
-
-
-def test_the_estimate_of_a_convolutional_net_counts_what_it_sees_and_shared_weights_once() -> None:
-    changed = ["experiment=table4/sgd_trelu_50", "schedule.epochs=1", "algorithm.batch_size=9469"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", changed)
-    net = VanillaResnet(
-        depth=50, width=16, shortcut_weight=0.0, normalization=None, stem="imagenet", initialization="he",
-        activation=Relu(None),
-    ).module(10, torch.Generator())  # fmt: skip
-    convolutions = [module for module in net.modules() if isinstance(module, torch.nn.Conv2d)]
-    places: list[int] = []
-    for convolution in convolutions:
-        convolution.register_forward_hook(lambda _, __, outputs: places.append(outputs[0, 0].numel()))
-    net(torch.zeros(1, 3, 64, 64))
-    weights = [convolution.weight.numel() for convolution in convolutions]
-    products = sum(n * number for n, number in zip(places, weights, strict=True))
-    training = (3 * 2 * products * 9469 / 1e11 + sum(weights) / 1e6) * 1.25
-    expected = training + 2 * products * (3925 + 9469) / 1e11 + 8
-    assert estimate.seconds(config, Speed(1e11, 1e6, 0.0)) == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""Hydra's complaints in one line, with what was probably meant."""
+"""Hydra's complaints in one line, with suggestions."""
 
 import hydra
 import pytest
@@ -9,7 +9,7 @@ from ffrepro.paths import CONF
 
 
 def explained(*arguments: str) -> str:
-    """What is said of a command line that does not compose."""
+    """The explanation for a command line that does not compose."""
     with pytest.raises(Exception) as caught, hydra.initialize_config_dir(str(CONF), version_base="1.3"):  # noqa: PT011
         hydra.compose("config", overrides=list(arguments))
     assert is_mistake(caught.value)
@@ -33,8 +33,8 @@ def explained(*arguments: str) -> str:
             "there is no dataset=qqqq: expected one of aesop, cifar10, digits, fashion_mnist, imagenette, mnist.",
             "",
         ),
-        (["sweep=jobli"], "there is no sweep=jobli: expected one of joblib, slurm, table4.", "mean joblib"),
-        (["seed=3", "sweep=null"], "there is no sweep=null: expected one of joblib, slurm, table4.", ""),
+        (["sweep=jobli"], "there is no sweep=jobli: expected one of joblib, slurm.", "mean joblib"),
+        (["seed=3", "sweep=null"], "there is no sweep=null: expected one of joblib, slurm.", ""),
         (["architecture=3d", "goodness=NULL"], "there is no goodness=NULL: expected one of mean_of_squares,", ""),
         (["goodness=3"], "there is no goodness=3: expected one of mean_of_squares,", ""),
         (["experiment=table1/pb"], "there is no experiment=table1/pb: expected one of ablation/", "mean table1/bp"),
@@ -44,7 +44,7 @@ def explained(*arguments: str) -> str:
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
-def test_what_is_misspelt_is_named_with_what_is_near(arguments: list[str], start: str, meant: str) -> None:
+def test_a_misspelt_option_is_named_with_suggestions(arguments: list[str], start: str, meant: str) -> None:
     text = explained(*arguments)
     assert text.startswith(start)
     assert meant in text
@@ -52,7 +52,7 @@ def test_what_is_misspelt_is_named_with_what_is_near(arguments: list[str], start
     assert "\n" not in text
 
 
-def test_what_is_not_understood_is_at_least_one_line() -> None:
+def test_other_complaints_are_one_line() -> None:
     text = explained("seed=[1,")
     assert text
     assert "\n" not in text
@@ -69,7 +69,7 @@ def test_an_option_cannot_be_taken_out(taken_out: str) -> None:
         pytest.fail("it goes on")
 
 
-def test_what_hydra_itself_has_can_be_taken_out() -> None:
+def test_hydras_own_options_can_be_taken_out() -> None:
     with mistakes_explained(["~hydra/launcher", "seed=1"]):
         pass
 

@@ -1,4 +1,4 @@
-"""Aesop's Fables: where they are looked for, that no other text passes for them, and what stands in for them."""
+"""Aesop's Fables: the search for the file, the check of its hash, other texts, and the stand-in."""
 
 import hashlib
 import re
@@ -26,7 +26,7 @@ def load(path: str | Path | None = None) -> Dataset:
 
 
 def write(path: Path, seed: int = 0) -> bytes:
-    """Random letters as a text of two lines."""
+    """Write a text of two lines with random letters."""
     letters = "".join(LETTERS[k] for k in np.random.default_rng(seed).integers(26, size=300))
     content = f"{letters[:150].title()}\n{letters[150:]}".encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def write(path: Path, seed: int = 0) -> bytes:
 
 
 def accept(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `content` the table's text."""
+    """Make `content` the official text."""
     monkeypatch.setattr(aesop, "_SHA256", hashlib.sha256(content).hexdigest())
 
 
@@ -44,16 +44,16 @@ def first_letters(dataset: Dataset) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A root of its own, and an empty place named by the user."""
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a temporary root, and a missing folder in FFREPRO_DATA_DIR."""
     monkeypatch.setattr("ffrepro.paths.ROOT", tmp_path / "root")
     monkeypatch.setenv("FFREPRO_DATA_DIR", str(tmp_path / "named"))
 
 
-# The table's text ----------------------------------------------------------------------------------
+# The official text ---------------------------------------------------------------------------------
 
 
-def test_the_text_is_read_and_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_is_read_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = write(tmp_path / "named" / "aesop" / "aesop.txt")
     accept(content, monkeypatch)
     dataset = load()
@@ -64,12 +64,7 @@ def test_the_text_is_read_and_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert dataset.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_what_it_is_like_is_known_before_it_is_read() -> None:
-    source = Aesop(name="aesop", path=None, **SMALL)
-    assert (source.name, source.input_shape, source.sizes) == ("aesop", (4, 30), (48, 48 + 2 * 32))
-
-
-def test_places_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_roots_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = data_roots()
     assert roots == [tmp_path / "named", tmp_path / "root" / "data", tmp_path / "shared" / "data"]
     for seed, root in reversed(list(enumerate(roots))):
@@ -78,17 +73,17 @@ def test_places_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert load().sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_a_folder_is_not_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "named" / "aesop" / "aesop.txt").mkdir(parents=True)
     accept(write(tmp_path / "root" / "data" / "aesop" / "aesop.txt"), monkeypatch)
     assert load().name == "aesop"
 
 
-def test_another_text_in_its_place_is_named_with_both_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_text_is_refused_with_both_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "named" / "aesop" / "aesop.txt"
     content = write(path)
     accept(content, monkeypatch)
-    write(tmp_path / "root" / "data" / "aesop" / "aesop.txt")  # the right one, but in a later place
+    write(tmp_path / "root" / "data" / "aesop" / "aesop.txt")  # the official text, but in a later data root
     path.write_bytes(content + b"\n")
     with pytest.raises(UserError) as caught:
         load()
@@ -97,10 +92,10 @@ def test_another_text_in_its_place_is_named_with_both_hashes(tmp_path: Path, mon
     assert f"expected SHA-256 {hashlib.sha256(content).hexdigest()}" in text
     assert f"found {hashlib.sha256(path.read_bytes()).hexdigest()} (302 bytes)" in text
     assert "dataset.path=" in text
-    assert not isinstance(caught.value, DataNotFoundError)  # no stand-in for damaged data
+    assert not isinstance(caught.value, DataNotFoundError)  # damaged data has no stand-in
 
 
-def test_where_nothing_is_found_every_place_is_named() -> None:
+def test_a_missing_text_names_every_searched_file() -> None:
     with pytest.raises(DataNotFoundError) as caught:
         load()
     text = str(caught.value)
@@ -114,7 +109,7 @@ def test_where_nothing_is_found_every_place_is_named() -> None:
 # Another text --------------------------------------------------------------------------------------
 
 
-def test_another_text_goes_by_its_files_name(tmp_path: Path) -> None:
+def test_another_text_is_named_after_its_file(tmp_path: Path) -> None:
     content = write(tmp_path / "Alice in Wonderland.txt")
     dataset = load(tmp_path / "Alice in Wonderland.txt")
     assert (dataset.name, dataset.stand_in) == ("Alice in Wonderland.txt", False)
@@ -122,15 +117,15 @@ def test_another_text_goes_by_its_files_name(tmp_path: Path) -> None:
     assert first_letters(dataset) == content.decode()[:4].lower()
 
 
-def test_another_text_is_looked_for_from_the_root_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    accept(write(tmp_path / "named" / "aesop" / "aesop.txt", 3), monkeypatch)  # not asked for
+def test_the_path_is_relative_to_the_root_or_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(write(tmp_path / "named" / "aesop" / "aesop.txt", 3), monkeypatch)  # must not be read
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for seed, (place, path) in enumerate([("root/texts/a.txt", "texts/a.txt"), ("home/b.txt", "~/b.txt")]):
-        content = write(tmp_path / place, seed)
+    for seed, (file, path) in enumerate([("root/texts/a.txt", "texts/a.txt"), ("home/b.txt", "~/b.txt")]):
+        content = write(tmp_path / file, seed)
         assert load(path).sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_the_texts_hash_depends_on_every_byte(tmp_path: Path) -> None:
+def test_the_hash_covers_every_byte(tmp_path: Path) -> None:
     content = write(tmp_path / "a.txt")
     before = load(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_bytes(content + b"!")
@@ -139,26 +134,26 @@ def test_the_texts_hash_depends_on_every_byte(tmp_path: Path) -> None:
     assert torch.equal(before.train.inputs, after.train.inputs)
 
 
-@pytest.mark.parametrize("path", ["nowhere.txt", "."], ids=["none", "a folder"])
-def test_a_text_that_cannot_be_read_is_named(path: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["nowhere.txt", "."], ids=["missing", "folder"])
+def test_an_unreadable_text_is_named(path: str, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with pytest.raises(UserError, match=re.escape(f"cannot read {tmp_path / 'root' / path}: ")) as caught:
         load(path)
     assert "dataset.path" in str(caught.value)
-    assert not isinstance(caught.value, DataNotFoundError)  # what was asked for by name has no stand-in
+    assert not isinstance(caught.value, DataNotFoundError)  # a path of the user has no stand-in
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_what_is_not_utf_8_is_named(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("with_path", [True, False])
+def test_a_text_that_is_not_utf_8_is_named(with_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "named" / "aesop" / "aesop.txt"
     content = write(path) + "café".encode("latin-1")
     path.write_bytes(content)
     accept(content, monkeypatch)
     with pytest.raises(UserError, match=re.escape(f"{path} is not UTF-8 text (byte 304)")):
-        load(path if named else None)
+        load(path if with_path else None)
 
 
-def test_a_text_that_cannot_be_cut_is_named_by_its_place(tmp_path: Path) -> None:
+def test_a_text_that_is_too_short_is_named_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("too short")
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'a.txt'} is too short")):
         load(tmp_path / "a.txt")
@@ -167,16 +162,15 @@ def test_a_text_that_cannot_be_cut_is_named_by_its_place(tmp_path: Path) -> None
 # The stand-in --------------------------------------------------------------------------------------
 
 
-def test_a_stand_in_is_marked_and_cut_alike() -> None:
+def test_the_stand_in_is_marked_and_split_by_the_same_rule() -> None:
     source = Aesop(name="aesop", path=None, **LIKE_THE_DRAFT).stand_in()
     dataset = source.load(CPU)
     assert dataset.stand_in
     assert dataset.name == source.name == "made-up sentences (for aesop)"
     assert dataset.sizes()["train"] == 22_320
-    assert dataset.input_shape == source.input_shape == (10, 30)
+    assert dataset.input_shape == (10, 30)
     assert dataset.alphabet == LETTERS
-    assert source.sizes == (22_320, 3 * 22_320)
-    assert dataset.sha256 == hashlib.sha256(made_up_text(744 * 100).encode()).hexdigest() != aesop._SHA256
+    assert dataset.sha256 == hashlib.sha256(made_up_text(744 * 100).encode()).hexdigest()
     assert source.stand_in() is source
 
 
@@ -189,17 +183,17 @@ def test_a_made_up_text_is_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "at_least",
+    "min_length",
     [
         1,
         100,
         10_000,
-        # The first sentence has 36 characters, and no space stands after the last.
+        # The first sentence has 36 characters, and no space follows the last sentence.
         37,
     ],
 )
-def test_a_made_up_text_is_long_enough(at_least: int) -> None:
-    assert at_least <= len(made_up_text(at_least)) < at_least + 500
+def test_a_made_up_text_is_long_enough(min_length: int) -> None:
+    assert min_length <= len(made_up_text(min_length)) < min_length + 500
 
 
 def test_a_made_up_text_is_in_the_alphabet_and_needs_no_cleaning() -> None:
@@ -211,21 +205,21 @@ def test_a_made_up_text_is_in_the_alphabet_and_needs_no_cleaning() -> None:
     assert text.endswith(".")
 
 
-def test_a_made_up_text_does_not_go_round() -> None:
+def test_sentences_rarely_repeat() -> None:
     sentences = made_up_text(50_000).split(". ")
     assert len(set(sentences)) > 0.99 * len(sentences)
 
 
-# The real one --------------------------------------------------------------------------------------
+# The real text -------------------------------------------------------------------------------------
 
 
-def test_the_real_text_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_text_has_the_drafts_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ffrepro.paths.ROOT", ROOT)
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any((root / "aesop" / "aesop.txt").is_file() for root in data_roots()):
         pytest.skip("Aesop's Fables are not on this machine")
     dataset = Aesop(name="aesop", path=None, **LIKE_THE_DRAFT).load(CPU)
-    # The draft's 22,320 windows of 248 strings; of what is held out, those that a few lines apart from this code leave.
+    # The draft has 22,320 windows of 248 strings. The held-out numbers come from a separate script.
     assert dataset.sizes() == {"train": 22_320, "validation": 20_208, "test": 111_023}
     for split in (dataset.train, dataset.validation, dataset.test):
         assert split is not None

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 from torchvision.transforms.functional import center_crop
 
-from ffrepro.dataset.augment import centre_crops, jittered, random_resized_crops
+from ffrepro.dataset.augment import RandomResizedCrops, center_crops, jittered, random_resized_crops
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.layers import forward
+from tests.algorithm.made import made_images
 from tests.algorithm.test_ff_supervised import make
 
 
@@ -279,7 +280,7 @@ def test_autocast_does_not_round_crops() -> None:
 )
 def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], size: int, share: float) -> None:
     images = torch.rand(3, math.prod(shape), generator=generator())
-    crops = centre_crops(images, shape, size, share)
+    crops = center_crops(images, shape, size, share)
     pixels = images.view(3, *shape[:2], -1).permute(0, 3, 1, 2)
     assert torch.equal(crops, center_crop(pixels, [size, size]).permute(0, 2, 3, 1).reshape(3, -1))
 
@@ -287,13 +288,50 @@ def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], si
 @pytest.mark.parametrize(("size", "share"), [(64, 0.875), (16, 0.875), (24, 0.1), (10, 0.01)])
 def test_the_middle_is_resized_as_pillow_does(size: int, share: float) -> None:
     images = torch.randint(0, 256, (2, 80 * 70), generator=generator()).float()
-    crops = centre_crops(images, (80, 70), size, share).view(2, size, size)
+    crops = center_crops(images, (80, 70), size, share).view(2, size, size)
     side = max(round(share * 70), 1)
     left, top = (70 - side) // 2, (80 - side) // 2
     for image, crop in zip(images.view(2, 80, 70).numpy(), crops.numpy(), strict=True):
         box = (left, top, left + side, top + side)
         expected = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BILINEAR)
         assert np.allclose(crop, np.asarray(expected), atol=1e-2)
+
+
+# Both as an augmentation ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(12, 14), (12, 14, 3)], ids=["gray", "color"])
+def test_an_augmentation_crops_at_random_in_training_and_in_the_center_in_the_test(shape: tuple[int, ...]) -> None:
+    augmentation = RandomResizedCrops(size=6, min_area=0.3, center_crop_ratio=0.8)
+    images = torch.rand(5, math.prod(shape), generator=generator())
+    assert augmentation.output_shape(shape) == (6, 6, *shape[2:])
+    trained = augmentation.train(images, shape, generator(1))
+    assert torch.equal(trained, random_resized_crops(images, shape, 6, 0.3, generator(1)))
+    assert torch.equal(augmentation.test(images, shape), center_crops(images, shape, 6, 0.8))
+    assert trained.shape == (5, math.prod(augmentation.output_shape(shape)))
+
+
+def test_a_crop_has_to_fit_the_images() -> None:
+    dataset = made_images(20, image_shape=(5, 8, 3))
+    RandomResizedCrops(size=5, min_area=0.3, center_crop_ratio=0.8).check(dataset)
+    expected = r"^algorithm\.augmentation\.size is 6, and dataset made has images of 5 × 8 × 3: expected images"
+    with pytest.raises(UserError, match=expected):
+        RandomResizedCrops(size=6, min_area=0.3, center_crop_ratio=0.8).check(dataset)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"size": 0}, r"size is 0: expected at least 1 pixel"),
+        ({"min_area": 0.0}, r"min_area is 0\.0"),
+        ({"min_area": 1.01}, r"min_area is 1\.01"),
+        ({"center_crop_ratio": 0.0}, r"center_crop_ratio is 0\.0"),
+        ({"center_crop_ratio": 1.01}, r"center_crop_ratio is 1\.01"),
+    ],
+)
+def test_impossible_crops_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^algorithm\.augmentation\.{message}"):
+        RandomResizedCrops(**{"size": 6, "min_area": 0.3, "center_crop_ratio": 0.8} | changed)
 
 
 # In `ff_supervised` --------------------------------------------------------------------------------
@@ -314,7 +352,7 @@ def test_the_label_is_written_after_the_shift_and_all_passes_see_one_shift(monke
         passes.clear()
         part = slice(start, start + 20)
         images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
-        algorithm.minibatch(images, targets, gain=1.0)
+        algorithm.minibatch(images, targets, lr_factor=1.0)
         both, negative = passes
         positive, neutral = both[:20], both[20:]
         assert torch.equal(positive[:, :10], one_hot(targets, 10).double())
@@ -335,7 +373,7 @@ def test_the_label_is_written_after_the_shift_and_all_passes_see_one_shift(monke
 
 
 def test_no_test_shifts_its_images() -> None:
-    jittering, still = make(jitter=2), make(jitter=None)
+    jittering, still = make(jitter=2), make(jitter=0)
     jittering.train_epoch(1)
     still.load_state_dict(jittering.state_dict())
     split = jittering.train
@@ -353,7 +391,7 @@ def test_without_jitter_images_are_as_stored(monkeypatch: pytest.MonkeyPatch) ->
         raise AssertionError("shifted")
 
     monkeypatch.setattr("ffrepro.algorithm.ff_supervised.jittered", forbidden)
-    still = make(jitter=None)
+    still = make(jitter=0)
     still.train_epoch(1)
     with pytest.raises(AssertionError, match="shifted"):
         make(jitter=1).train_epoch(1)
@@ -376,10 +414,8 @@ def test_colour_is_no_side_of_an_image() -> None:
     assert algorithm.pictures(algorithm.train.first(20))["first_layer_fields"].shape == (30, 5, 8, 3)
 
 
-def test_a_shift_by_no_pixel_is_refused() -> None:
-    with pytest.raises(UserError, match=r"algorithm\.jitter is 8: expected fewer pixels"):
-        make(jitter=8)
-    with pytest.raises(UserError, match=r"algorithm\.jitter is 5: expected fewer pixels than .* has, 5\."):
-        make(jitter=5, image_shape=(5, 8, 3))
-    with pytest.raises(UserError, match=r"algorithm\.jitter is 0.*null for none"):
-        make(jitter=0)
+@pytest.mark.parametrize("jitter", [-1, 5, 8])
+def test_a_shift_is_less_than_a_side_of_the_image(jitter: int) -> None:
+    expected = rf"^algorithm\.jitter is {jitter}: expected 0 \(no shifts\) to less than an image's side, 5 pixels\.$"
+    with pytest.raises(UserError, match=expected):
+        make(jitter=jitter, image_shape=(5, 8, 3))

@@ -74,7 +74,7 @@ def _nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_are_rows_of_pixels_between_0_and_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = write_tiny(tmp_path / "named")
     accept(monkeypatch, tmp_path / "named")
-    dataset = Mnist(name="mnist", validation=0).load(CPU)
+    dataset = Mnist(name="mnist", validation=0, targets="labels").load(CPU)
     assert dataset.sizes() == {"train": 10, "validation": 0, "test": 4}
     assert dataset.train.inputs.dtype == torch.float32
     np.testing.assert_allclose(dataset.train.inputs, arrays[FILES[0]].reshape(10, 784) / 255, atol=1e-7)
@@ -89,7 +89,7 @@ def test_images_are_rows_of_pixels_between_0_and_1(tmp_path: Path, monkeypatch: 
 def test_what_is_held_out_is_the_end_of_the_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = write_tiny(tmp_path / "named")
     accept(monkeypatch, tmp_path / "named")
-    dataset = Mnist(name="mnist", validation=3).load(CPU)
+    dataset = Mnist(name="mnist", validation=3, targets="labels").load(CPU)
     assert dataset.sizes() == {"train": 7, "validation": 3, "test": 4}
     assert dataset.validation is not None
     np.testing.assert_array_equal(dataset.train.targets, arrays[FILES[1]][:7])
@@ -101,7 +101,7 @@ def test_fashion_mnist_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.Mo
     write_tiny(tmp_path / "named")
     arrays = write_tiny(tmp_path / "named", seed=1, folder="FashionMNIST")
     accept(monkeypatch, tmp_path / "named", "fashion_mnist", "FashionMNIST")
-    dataset = Mnist(name="fashion_mnist", validation=0).load(CPU)
+    dataset = Mnist(name="fashion_mnist", validation=0, targets="labels").load(CPU)
     np.testing.assert_array_equal(dataset.train.targets, arrays[FILES[1]])
 
 
@@ -112,7 +112,7 @@ def test_places_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for seed, root in ((3, shared), (2, data), (1, named)):
         arrays = write_tiny(root, seed=seed)
         accept(monkeypatch, root)
-        dataset = Mnist(name="mnist", validation=0).load(CPU)
+        dataset = Mnist(name="mnist", validation=0, targets="labels").load(CPU)
         np.testing.assert_array_equal(dataset.train.targets, arrays[FILES[1]])
 
 
@@ -121,7 +121,9 @@ def test_a_place_without_all_four_files_is_passed_over(tmp_path: Path, monkeypat
     (tmp_path / "named" / "MNIST" / "raw" / FILES[3]).unlink()
     arrays = write_tiny(tmp_path / "root" / "data", seed=2)
     accept(monkeypatch, tmp_path / "root" / "data")
-    np.testing.assert_array_equal(Mnist(name="mnist", validation=0).load(CPU).train.targets, arrays[FILES[1]])
+    np.testing.assert_array_equal(
+        Mnist(name="mnist", validation=0, targets="labels").load(CPU).train.targets, arrays[FILES[1]]
+    )
 
 
 def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
@@ -150,9 +152,9 @@ def test_of_several_processes_one_downloads_and_none_sees_half_of_it(
     download.__name__ = "MNIST"
     monkeypatch.setitem(mnist._TORCHVISION, "mnist", download)
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(lambda: Mnist(name="mnist", validation=0).load(CPU))
+        first = pool.submit(lambda: Mnist(name="mnist", validation=0, targets="labels").load(CPU))
         assert begun.wait(10)
-        second = pool.submit(lambda: Mnist(name="mnist", validation=0).load(CPU))
+        second = pool.submit(lambda: Mnist(name="mnist", validation=0, targets="labels").load(CPU))
         for loaded in (first.result(), second.result()):
             np.testing.assert_array_equal(loaded.train.targets, arrays[FILES[1]])
     assert len(downloads) == 1
@@ -166,7 +168,7 @@ def test_a_place_that_cannot_be_looked_into_is_named(monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr(Path, "is_file", refuse)
         with pytest.raises(UserError, match=r"cannot look into .*named/MNIST/raw/train"):
-            Mnist(name="mnist", validation=0).load(CPU)
+            Mnist(name="mnist", validation=0, targets="labels").load(CPU)
 
 
 def test_without_a_named_place_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +188,7 @@ def test_a_damaged_file_is_named_with_both_hashes(
     content = path.read_bytes()
     path.write_bytes(content[:-1] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(UserError, match="damaged") as caught:
-        Mnist(name="mnist", validation=0).load(CPU)
+        Mnist(name="mnist", validation=0, targets="labels").load(CPU)
     text = str(caught.value)
     assert str(path) in text
     assert f"expected sha256 {expected}" in text
@@ -202,7 +204,7 @@ def test_where_nothing_is_found_every_place_is_named(
 ) -> None:
     monkeypatch.setattr(NoNetwork, "error", error)
     with pytest.raises(DataNotFoundError) as caught:
-        Mnist(name="mnist", validation=0).load(CPU)
+        Mnist(name="mnist", validation=0, targets="labels").load(CPU)
     text = str(caught.value)
     for root in data_roots():
         assert str(root / "MNIST" / "raw") in text
@@ -220,19 +222,19 @@ def test_a_download_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_tiny(tmp_path / "official", seed=5)
     accept(monkeypatch, tmp_path / "official")
     monkeypatch.setitem(mnist._TORCHVISION, "mnist", type("MNIST", (Downloads,), {}))
-    assert len(Mnist(name="mnist", validation=0).load(CPU).train) == 10
+    assert len(Mnist(name="mnist", validation=0, targets="labels").load(CPU).train) == 10
 
 
 def test_the_data_sets_hash_depends_on_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny(tmp_path / "named")
     accept(monkeypatch, tmp_path / "named")
-    hashes = {Mnist(name="mnist", validation=0).load(CPU).sha256}
+    hashes = {Mnist(name="mnist", validation=0, targets="labels").load(CPU).sha256}
     for file in FILES:
         path = tmp_path / "named" / "MNIST" / "raw" / file
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         accept(monkeypatch, tmp_path / "named")
-        hashes.add(Mnist(name="mnist", validation=0).load(CPU).sha256)
+        hashes.add(Mnist(name="mnist", validation=0, targets="labels").load(CPU).sha256)
     assert len(hashes) == 5
 
 
@@ -242,7 +244,7 @@ def test_the_real_files_are_read_where_they_are(name: str, folder: str, monkeypa
     monkeypatch.delenv("FFREPRO_DATA_DIR")
     if not any(all((root / folder / "raw" / file).is_file() for file in FILES) for root in data_roots()):
         pytest.skip(f"{name} is not on this machine")
-    source = Mnist(name=name, validation=10_000)  # type: ignore[arg-type]
+    source = Mnist(name=name, validation=10_000, targets="labels")  # type: ignore[arg-type]
     dataset = source.load(CPU)
     assert dataset.sizes() == {"train": 50_000, "validation": 10_000, "test": 10_000}
     assert dataset.test.targets.bincount().tolist() == (

@@ -1,4 +1,4 @@
-"""Splits: what is held out, and what a budget leaves."""
+"""Splits: held-out examples, and the subsets of a budget."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def numbered(n: int, first: int = 0) -> Split:
     return Split(numbers.float().unsqueeze(1), numbers)
 
 
-def test_what_is_held_out_is_the_end_and_nothing_of_it_is_trained_on() -> None:
+def test_the_last_examples_are_held_out_of_training() -> None:
     train, validation = hold_out(numbered(100), 30)
     assert validation is not None
     assert train.targets.tolist() == list(range(70))
@@ -20,14 +20,14 @@ def test_what_is_held_out_is_the_end_and_nothing_of_it_is_trained_on() -> None:
     assert set(train.inputs.flatten().tolist()).isdisjoint(validation.inputs.flatten().tolist())
 
 
-def test_nothing_held_out_trains_on_everything() -> None:
+def test_without_validation_all_examples_are_trained_on() -> None:
     train, validation = hold_out(numbered(100), 0)
     assert validation is None
     assert len(train) == 100
 
 
 @pytest.mark.parametrize("validation", [-1, 100, 101])
-def test_an_impossible_hold_out_is_named(validation: int) -> None:
+def test_an_invalid_number_is_named(validation: int) -> None:
     with pytest.raises(UserError, match=f"dataset.validation is {validation}: expected 0 to 99"):
         hold_out(numbered(100), validation)
 
@@ -40,7 +40,7 @@ def test_the_first_examples_of_a_split() -> None:
     assert len(split.first(99)) == 10
 
 
-def test_a_budget_reduces_every_split_and_keeps_them_apart() -> None:
+def test_a_budget_reduces_every_split() -> None:
     whole = Dataset("a", numbered(50), numbered(30, 50), numbered(20, 80), 10, (1, 1), "hash", stand_in=False)
     assert whole.sizes() == {"train": 50, "validation": 30, "test": 20}
     small = whole.reduced(10, 5)

@@ -1,4 +1,4 @@
-"""Text as windows, against strings cut by hand, and that nothing held out is trained on."""
+"""Text as windows, compared with strings split by hand; held-out windows do not occur in training."""
 
 import re
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ffrepro.dataset import Dataset, Split, data_roots
 from ffrepro.dataset.aesop import Aesop, MadeUpText
-from ffrepro.dataset.text import ALPHABET, Cut, as_symbols, as_texts, cleaned, one_hot_windows, windows
+from ffrepro.dataset.text import ALPHABET, TextSplitter, clean, decode, encode, one_hot_windows, windows
 from ffrepro.errors import UserError
 
 CPU = torch.device("cpu")
@@ -17,29 +17,29 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz ,;."
 
 
 def read(split: Split, window: int) -> list[str]:
-    """Each window of `split` with its next character, from the tensors alone."""
+    """Each window of `split` with its next character, read from the tensors."""
     assert split.inputs.shape == (len(split), window * 30)
-    symbols = split.inputs.numpy().reshape(-1, window, 30)
-    assert set(np.unique(symbols)) <= {0, 1}
-    assert (symbols.sum(2) == 1).all()
-    rows = np.concatenate([symbols.argmax(2), split.targets.numpy()[:, None]], axis=1)
-    return ["".join(LETTERS[place] for place in row) for row in rows]
+    one_hot = split.inputs.numpy().reshape(-1, window, 30)
+    assert set(np.unique(one_hot)) <= {0, 1}
+    assert (one_hot.sum(2) == 1).all()
+    rows = np.concatenate([one_hot.argmax(2), split.targets.numpy()[:, None]], axis=1)
+    return ["".join(LETTERS[index] for index in row) for row in rows]
 
 
 def numbers_of(split: Split) -> list[int]:
-    """The string that each window is of."""
+    """The number of each window's string."""
     assert split.strings is not None
     return split.strings.tolist()
 
 
-def cut(text: str, strings: int, validation_strings: int, length: int, window: int) -> Dataset:
+def dataset_of(text: str, strings: int, validation_strings: int, length: int, window: int) -> Dataset:
     """The data set of a text from `here.txt`."""
-    made = Cut(strings, validation_strings, length, window)
-    return made.dataset(text, name="mine", place="here.txt", sha256="hash", stand_in=False, device=CPU)
+    splitter = TextSplitter(strings, validation_strings, length, window)
+    return splitter.dataset(text, name="a text", origin="here.txt", sha256="hash", stand_in=False, device=CPU)
 
 
 def random_text(n: int) -> str:
-    """Small letters, in which no window of a few comes twice."""
+    """Lower-case letters, without repeated windows."""
     return "".join("abcdefghijklmnopqrstuvwxyz"[k] for k in np.random.default_rng(0).integers(26, size=n))
 
 
@@ -63,35 +63,35 @@ def random_text(n: int) -> str:
         ("123\n456", ""),
     ],
 )
-def test_a_text_is_brought_into_the_alphabet(text: str, expected: str) -> None:
-    assert cleaned(text) == expected
+def test_cleaned_text_is_in_the_alphabet(text: str, expected: str) -> None:
+    assert clean(text) == expected
 
 
 def test_the_alphabet_is_the_drafts() -> None:
     assert ALPHABET == LETTERS
     assert len(set(ALPHABET)) == 30
-    assert cleaned(ALPHABET) == ALPHABET
+    assert clean(ALPHABET) == ALPHABET
 
 
-def test_windows_have_the_next_character_at_their_end() -> None:
+def test_windows_end_with_the_next_character() -> None:
     assert windows("abcdef", 3) == ["abcd", "bcde", "cdef"]
     assert windows("abcd", 3) == ["abcd"]
     assert windows("abc", 3) == []
 
 
-def test_symbols_are_places_in_the_alphabet() -> None:
-    symbols = as_symbols(["az ", ",;."])
-    assert symbols.dtype == torch.int64
-    assert symbols.tolist() == [[0, 25, 26], [27, 28, 29]]
-    assert as_texts(torch.tensor([[0, 25, 26], [27, 28, 29]])) == ["az ", ",;."]
+def test_characters_are_encoded_as_indices_in_the_alphabet() -> None:
+    indices = encode(["az ", ",;."])
+    assert indices.dtype == torch.int64
+    assert indices.tolist() == [[0, 25, 26], [27, 28, 29]]
+    assert decode(torch.tensor([[0, 25, 26], [27, 28, 29]])) == ["az ", ",;."]
 
 
-def test_symbols_and_texts_are_inverse() -> None:
+def test_decoding_inverts_encoding() -> None:
     texts = [LETTERS, LETTERS[::-1], "the wolf, and the lamb; again."]
-    assert as_texts(as_symbols(texts)) == texts
+    assert decode(encode(texts)) == texts
 
 
-def test_one_place_is_set_for_each_character() -> None:
+def test_inputs_are_one_hot() -> None:
     inputs = one_hot_windows(torch.tensor([[1, 0, 29], [2, 2, 26]]))
     assert inputs.dtype == torch.float32
     assert inputs.shape == (2, 90)
@@ -102,48 +102,52 @@ def test_one_place_is_set_for_each_character() -> None:
 # Strings -------------------------------------------------------------------------------------------
 
 
-def test_strings_are_cut_as_by_hand() -> None:
-    cut = Cut(2, 1, 3, 2)
-    assert cut.spread("abcdefghijkl", "") == (["abc", "ghi"], ["def"], ["jkl"])
-    assert cut.spread("abcdefghijklmnopqrstuvwx", "") == (["abc", "mno"], ["def"], ["ghi", "jkl", "pqr", "stu", "vwx"])
-    assert Cut(1, 2, 2, 1).spread("abcdefghijk", "") == (["ab"], ["cd", "gh"], ["ef", "ij"])
-    assert Cut(3, 1, 2, 1).spread("abcdefghij", "") == (["ab", "cd", "gh"], ["ef"], ["ij"])
+@pytest.mark.parametrize(
+    ("splitter", "text", "expected"),
+    [
+        ((2, 1, 3, 2), "abcdefghijkl", (["abc", "ghi"], ["def"], ["jkl"])),
+        ((2, 1, 3, 2), "abcdefghijklmnopqrstuvwx", (["abc", "mno"], ["def"], ["ghi", "jkl", "pqr", "stu", "vwx"])),
+        ((1, 2, 2, 1), "abcdefghijk", (["ab"], ["cd", "gh"], ["ef", "ij"])),
+        ((3, 1, 2, 1), "abcdefghij", (["ab", "cd", "gh"], ["ef"], ["ij"])),
+    ],
+)
+def test_strings_are_split_as_by_hand(
+    splitter: tuple[int, int, int, int], text: str, expected: tuple[list[str], list[str], list[str]]
+) -> None:
+    assert TextSplitter(*splitter).split_strings(text, "") == expected
 
 
-@pytest.mark.parametrize("there_are", [1000, 1019, 4321])
+@pytest.mark.parametrize("n_characters", [1000, 1019, 4321])
 @pytest.mark.parametrize(
     ("strings", "held_out"), [(4, 4), (16, 16), (6, 2), (30, 1), (2, 6), (1, 1), (1, 9), (5, 3), (48, 1)]
 )
-def test_strings_are_spread_over_the_text_and_share_nothing(strings: int, held_out: int, there_are: int) -> None:
-    # No character comes twice: each says where it stands.
-    text = "".join(chr(0x4E00 + place) for place in range(there_are))
-    parts = Cut(strings, held_out, 20, 10).spread(text, "here.txt")
-    all_of_them = there_are // 20
-    assert [len(part) for part in parts] == [strings, held_out, all_of_them - strings - held_out]
-    for string in (string for part in parts for string in part):
+def test_strings_are_evenly_spread_and_do_not_overlap(strings: int, held_out: int, n_characters: int) -> None:
+    # All characters differ, so that a character tells its position.
+    text = "".join(chr(0x4E00 + position) for position in range(n_characters))
+    splits = TextSplitter(strings, held_out, 20, 10).split_strings(text, "here.txt")
+    total = n_characters // 20
+    assert [len(split) for split in splits] == [strings, held_out, total - strings - held_out]
+    for string in (string for split in splits for string in split):
         assert len(string) == 20
         assert string in text
-    assert len({letter for part in parts for string in part for letter in string}) == 20 * all_of_them
+    assert len({letter for split in splits for string in split for letter in string}) == 20 * total
 
-    # The k-th of n starts at k/n of the text, or the whole string before that.
-    train, validation, test = ([(ord(string[0]) - 0x4E00) // 20 for string in part] for part in parts)
-    assert all(-1 < start - k * all_of_them / strings <= 0 for k, start in enumerate(train))
+    # Of n strings, string k starts at k/n of the text, rounded down to a whole string.
+    train, validation, test = ([(ord(string[0]) - 0x4E00) // 20 for string in split] for split in splits)
+    assert all(-1 < start - k * total / strings <= 0 for k, start in enumerate(train))
     rest = sorted(validation + test)
     assert all(-1 < rest.index(start) - k * len(rest) / held_out <= 0 for k, start in enumerate(validation))
     assert (train, validation, test) == (sorted(train), sorted(validation), sorted(test))
 
 
-def test_sizes_are_those_of_all_windows() -> None:
-    made = Cut(3, 2, 20, 4)
-    assert made.sizes == (48, 48 + 2 * 32)
-    assert made.input_shape == (4, 30)
-    dataset = cut(random_text(200), 3, 2, 20, 4)
-    assert dataset.sizes() == {"train": 48, "validation": 32, "test": 5 * 16}
+def test_splits_have_all_windows_of_their_strings() -> None:
+    dataset = dataset_of(random_text(200), 3, 2, 20, 4)
+    assert dataset.sizes() == {"train": 3 * 16, "validation": 2 * 16, "test": 5 * 16}
 
 
 @pytest.mark.parametrize("window", [1, 12])
-def test_the_shortest_and_the_longest_window(window: int) -> None:
-    dataset = cut(random_text(200), 2, 2, 13, window)
+def test_a_window_has_1_to_12_characters(window: int) -> None:
+    dataset = dataset_of(random_text(200), 2, 2, 13, window)
     assert len(dataset.train) == 2 * (13 - window)
     assert dataset.input_shape == (window, 30)
 
@@ -151,8 +155,8 @@ def test_the_shortest_and_the_longest_window(window: int) -> None:
 # Splits --------------------------------------------------------------------------------------------
 
 
-def test_a_data_set_is_what_is_cut_by_hand() -> None:
-    dataset = cut("Abcd-EFGH\nijkl, m;op", 2, 1, 4, 2)  # abcd efgh | ijk | l, m | ;op
+def test_a_data_set_has_the_windows_found_by_hand() -> None:
+    dataset = dataset_of("Abcd-EFGH\nijkl, m;op", 2, 1, 4, 2)  # abcd efgh | ijk | l, m | ;op
     assert dataset.validation is not None
     assert read(dataset.train, 2) == ["abc", "bcd", " ij", "ijk"]
     assert numbers_of(dataset.train) == [0, 0, 1, 1]
@@ -160,37 +164,37 @@ def test_a_data_set_is_what_is_cut_by_hand() -> None:
     assert read(dataset.test, 2) == ["l, ", ", m"]
     for split in (dataset.validation, dataset.test):
         assert numbers_of(split) == [0, 0]
-    assert (dataset.name, dataset.sha256, dataset.stand_in) == ("mine", "hash", False)
+    assert (dataset.name, dataset.sha256, dataset.stand_in) == ("a text", "hash", False)
     assert (dataset.n_classes, dataset.input_shape, dataset.alphabet) == (30, (2, 30), LETTERS)
     for split in (dataset.train, dataset.validation, dataset.test):
         assert (split.inputs.dtype, split.targets.dtype) == (torch.float32, torch.int64)
 
 
-def test_windows_stand_in_the_order_of_their_strings() -> None:
+def test_windows_are_in_the_order_of_the_text() -> None:
     text = random_text(1000)
-    dataset = cut(text, 6, 4, 30, 10)
+    dataset = dataset_of(text, 6, 4, 30, 10)
     assert dataset.validation is not None
     for split, n in ((dataset.train, 6), (dataset.validation, 4), (dataset.test, 23)):
         assert numbers_of(split) == [k for k in range(n) for _ in range(20)]
-        found = read(split, 10)
+        texts = read(split, 10)
         for k in range(n):
-            first, *_, last = found[20 * k : 20 * k + 20]
+            first, *_, last = texts[20 * k : 20 * k + 20]
             start = text.index(first)
-            assert found[20 * k : 20 * k + 20] == [text[start + i : start + i + 11] for i in range(20)]
+            assert texts[20 * k : 20 * k + 20] == [text[start + i : start + i + 11] for i in range(20)]
             assert text.index(last) == start + 19
 
 
-def test_what_is_trained_on_is_not_held_out() -> None:
-    # In each held-out string a window of training, `ab`: whatever comes next, so that hard ones are not what is left.
-    dataset = cut("abcd" + "zabc" + "yabe", 1, 1, 4, 2)
+def test_training_windows_are_not_held_out() -> None:
+    # Each held-out string has the training window `ab`, followed by the same or by another character.
+    dataset = dataset_of("abcd" + "zabc" + "yabe", 1, 1, 4, 2)
     assert dataset.validation is not None
     assert read(dataset.train, 2) == ["abc", "bcd"]
     assert read(dataset.validation, 2) == ["zab"]
     assert read(dataset.test, 2) == ["yab"]
 
 
-def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
-    dataset = cut("abcd" + "abcd" + "ijkl" + "efgh" + "qrst" + "uvwx", 2, 2, 4, 2)
+def test_strings_keep_their_numbers_when_another_is_left_out() -> None:
+    dataset = dataset_of("abcd" + "abcd" + "ijkl" + "efgh" + "qrst" + "uvwx", 2, 2, 4, 2)
     assert dataset.validation is not None
     assert read(dataset.validation, 2) == ["qrs", "rst"]
     assert numbers_of(dataset.validation) == [1, 1]
@@ -198,32 +202,32 @@ def test_strings_keep_their_numbers_where_one_is_left_out() -> None:
 
 
 def assert_apart(dataset: Dataset, window: int, test_strings: int) -> None:
-    """No held-out window comes in training, and most are left."""
+    """Assert that training has no held-out window, and that most held-out windows remain."""
     assert dataset.validation is not None
-    train = {one[:-1] for one in read(dataset.train, window)}
+    train = {text[:-1] for text in read(dataset.train, window)}
     for split, strings in ((dataset.validation, 248), (dataset.test, test_strings)):
-        assert train.isdisjoint(one[:-1] for one in read(split, window))
+        assert train.isdisjoint(text[:-1] for text in read(split, window))
         assert len(split) > 0.5 * 90 * strings
         numbers = numbers_of(split)
         assert numbers == sorted(numbers)
         assert set(numbers) == set(range(strings))
 
 
-def test_nothing_held_out_of_the_made_up_text_is_trained_on() -> None:
-    dataset = MadeUpText("made-up sentences", Cut(248, 248, 100, 10)).load(CPU)
+def test_held_out_windows_of_the_made_up_text_are_not_trained_on() -> None:
+    dataset = MadeUpText("made-up sentences", TextSplitter(248, 248, 100, 10)).load(CPU)
     assert len(dataset.train) == 22_320
     assert_apart(dataset, 10, 248)
 
 
-def test_nothing_held_out_of_aesop_is_trained_on() -> None:
+def test_held_out_windows_of_aesop_are_not_trained_on() -> None:
     if not any((root / "aesop" / "aesop.txt").is_file() for root in data_roots()):
         pytest.skip("Aesop's Fables are not on this machine")
     source = Aesop(name="aesop", path=None, strings=248, validation_strings=248, length=100, window=10)
     assert_apart(source.load(CPU), 10, 1367)
 
 
-def test_the_training_figures_of_a_text_are_of_all_of_it() -> None:
-    dataset = cut(random_text(200), 3, 2, 20, 4)
+def test_training_metrics_of_a_text_use_all_of_it() -> None:
+    dataset = dataset_of(random_text(200), 3, 2, 20, 4)
     assert dataset.train_evaluated is dataset.train
     reduced = dataset.reduced(20, 10)
     assert reduced.sizes() == {"train": 20, "validation": 10, "test": 10}
@@ -232,11 +236,11 @@ def test_the_training_figures_of_a_text_are_of_all_of_it() -> None:
 
 def test_a_split_moves_with_its_strings() -> None:
     split = Split(torch.zeros(2, 3), torch.zeros(2), torch.tensor([0, 1])).to(torch.device("meta"))
-    moved: list[Tensor | None] = [split.inputs, split.targets, split.strings]
-    assert all(one is not None and one.is_meta for one in moved)
+    tensors: list[Tensor | None] = [split.inputs, split.targets, split.strings]
+    assert all(tensor is not None and tensor.is_meta for tensor in tensors)
 
 
-# What goes wrong -----------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,35 +255,35 @@ def test_a_split_moves_with_its_strings() -> None:
         ((1, 1, -1, 10), "dataset.length is -1: expected more characters"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_named(numbers: tuple[int, int, int, int], words: str) -> None:
+def test_an_invalid_option_is_named(numbers: tuple[int, int, int, int], words: str) -> None:
     with pytest.raises(UserError, match=re.escape(words)):
-        Cut(*numbers)
+        TextSplitter(*numbers)
 
 
 def test_a_text_that_is_too_short_is_named() -> None:
-    assert len(cut(random_text(120), 3, 2, 20, 4).train) == 48
+    assert len(dataset_of(random_text(120), 3, 2, 20, 4).train) == 48
     with pytest.raises(
         UserError, match=r"here\.txt is too short: expected 6 strings of 20 characters, found 5\. .*dataset\.length"
     ):
-        cut(random_text(119), 3, 2, 20, 4)
+        dataset_of(random_text(119), 3, 2, 20, 4)
     with pytest.raises(UserError, match="found 0"):
-        cut("", 3, 2, 20, 4)
-    # What counts is what is left of it in the alphabet.
+        dataset_of("", 3, 2, 20, 4)
+    # Only characters in the alphabet count.
     with pytest.raises(UserError, match="found 5"):
-        cut(random_text(119) + "!" * 10 + "\n" * 1000, 3, 2, 20, 4)
+        dataset_of(random_text(119) + "!" * 10 + "\n" * 1000, 3, 2, 20, 4)
 
 
 @pytest.mark.parametrize("text", ["Война и мир. " * 50, "abcdefg 3141592 " * 50, "0" * 1000], ids=lambda text: text[:7])
-def test_a_text_of_other_letters_is_named(text: str) -> None:
+def test_a_text_in_another_alphabet_is_named(text: str) -> None:
     with pytest.raises(UserError, match=r"here\.txt is not in the alphabet"):
-        cut(text, 3, 2, 20, 4)
+        dataset_of(text, 3, 2, 20, 4)
 
 
-def test_a_text_with_a_few_other_letters_is_taken() -> None:
+def test_a_fifth_of_the_text_may_be_other_characters() -> None:
     text = random_text(160)
-    assert cut(text + "!" * 40, 3, 2, 20, 4).train.inputs.equal(cut(text, 3, 2, 20, 4).train.inputs)
+    assert dataset_of(text + "!" * 40, 3, 2, 20, 4).train.inputs.equal(dataset_of(text, 3, 2, 20, 4).train.inputs)
     with pytest.raises(UserError, match="not in the alphabet"):
-        cut(text + "!" * 41, 3, 2, 20, 4)
+        dataset_of(text + "!" * 41, 3, 2, 20, 4)
 
 
 @pytest.mark.parametrize(
@@ -288,4 +292,4 @@ def test_a_text_with_a_few_other_letters_is_taken() -> None:
 def test_a_text_that_repeats_itself_is_named(text: str) -> None:
     strings = (3, 2, 20, 4) if len(text) > 100 else (1, 1, 4, 2)
     with pytest.raises(UserError, match=r"here\.txt repeats itself"):
-        cut(text, *strings)
+        dataset_of(text, *strings)

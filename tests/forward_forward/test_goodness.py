@@ -1,4 +1,4 @@
-"""Goodness functions by hand numbers and by autograd."""
+"""Goodness functions against numbers by hand and against autograd."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from ffrepro.forward_forward import goodness
 
 ACTIVITIES = [[1.0, 2.0, 0.0, 3.0], [0.5, 0.0, 0.0, 0.0]]
-# Two rows of goodness, and the goodness of four units of activity 1.
+# The goodness of both rows, and the goodness of four units with activity 1.
 BY_HAND: list[Any] = [
     (goodness.SumOfSquares(), [14.0, 0.25], 4.0),
     (goodness.MinusSumOfSquares(), [-14.0, -0.25], -4.0),
@@ -27,12 +27,12 @@ def test_every_goodness_function_is_tested_here() -> None:
 
 
 @each
-def test_goodness_is_what_it_is_by_hand(function: goodness.Goodness, expected: list[float], of_ones: float) -> None:
+def test_goodness_by_hand(function: goodness.Goodness, expected: list[float], of_ones: float) -> None:
     torch.testing.assert_close(function(torch.tensor(ACTIVITIES)), torch.tensor(expected))
 
 
 @each
-def test_the_threshold_is_the_goodness_of_ones(
+def test_the_threshold_scale_is_the_goodness_of_ones(
     function: goodness.Goodness, expected: list[float], of_ones: float
 ) -> None:
     assert function.threshold_scale(4) == of_ones
@@ -41,11 +41,11 @@ def test_the_threshold_is_the_goodness_of_ones(
 
 
 @each
-def test_the_half_gradient_is_half_of_what_autograd_finds(
+def test_the_half_gradient_is_half_of_the_gradient_of_autograd(
     function: goodness.Goodness, expected: list[float], of_ones: float
 ) -> None:
     activities = torch.rand(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
-    activities[0, 0] = 0.0  # a unit that is off asks for nothing
+    activities[0, 0] = 0.0  # an inactive unit has no gradient
     leaf = activities.clone().requires_grad_()
     function(leaf).sum().backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None

@@ -1,4 +1,4 @@
-"""Labels in images; wrong labels that are wrong, and as likely as the net finds them; hybrids of two images."""
+"""Labels in images, the distribution of wrong labels, and hybrid images."""
 
 import itertools
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def truth() -> Tensor:
     ],
     ids=["usual", "all equal", "truth far above", "all others far below", "very sure", "bf16"],
 )
-def test_a_sampled_wrong_label_is_never_the_true_one(logits: Callable[[Tensor], Tensor]) -> None:
+def test_a_sampled_wrong_label_is_never_the_true_label(logits: Callable[[Tensor], Tensor]) -> None:
     targets = truth()
     wrong = sample_wrong_label(logits(targets), targets, generator())
     assert wrong.shape == targets.shape
@@ -53,16 +53,16 @@ def test_sampled_wrong_labels_follow_the_softmax_without_the_true_class() -> Non
     logits = torch.tensor([2.0, -1.0, 0.5, 0.0, 1.0, -3.0, 1.5, 0.2, -0.5, 0.7])
     for target in (0, 5):
         targets = torch.full((DRAWS,), target)
-        drawn = sample_wrong_label(logits.expand(DRAWS, 10), targets, generator(target)).bincount(minlength=10)
-        likely = logits.double().exp()
-        likely[target] = 0
-        likely /= likely.sum()
-        # Four standard deviations of a frequency.
-        error = 4 * (likely * (1 - likely) / DRAWS).sqrt()
-        assert ((drawn.double() / DRAWS - likely).abs() <= error).all()
+        draws = sample_wrong_label(logits.expand(DRAWS, 10), targets, generator(target)).bincount(minlength=10)
+        p = logits.double().exp()
+        p[target] = 0
+        p /= p.sum()
+        # Four standard deviations.
+        error = 4 * (p * (1 - p) / DRAWS).sqrt()
+        assert ((draws.double() / DRAWS - p).abs() <= error).all()
 
 
-def test_the_true_class_being_likely_does_not_change_the_others_share() -> None:
+def test_the_logit_of_the_true_class_does_not_matter() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 0.0, 1.0]).repeat(DRAWS, 1)
     targets = torch.full((DRAWS,), 3)
     sure = logits.clone()
@@ -71,19 +71,19 @@ def test_the_true_class_being_likely_does_not_change_the_others_share() -> None:
     assert torch.equal(sample_wrong_label(sure, targets, generator()), usual)
 
 
-def test_uniform_wrong_labels_hit_each_wrong_class_alike() -> None:
+def test_uniform_wrong_labels_are_uniform() -> None:
     for target in range(10):
         targets = torch.full((DRAWS // 10,), target)
-        drawn = uniform_wrong_label(targets, 10, generator(target)).bincount(minlength=10).double()
-        assert drawn[target] == 0
+        draws = uniform_wrong_label(targets, 10, generator(target)).bincount(minlength=10).double()
+        assert draws[target] == 0
         expected = len(targets) / 9
-        others = torch.cat([drawn[:target], drawn[target + 1 :]])
+        others = torch.cat([draws[:target], draws[target + 1 :]])
         chi_square = ((others - expected).square() / expected).sum()
-        assert chi_square < 26.1  # the 99.9 % point of 8 degrees of freedom
+        assert chi_square < 26.1  # the 99.9 % quantile for 8 degrees of freedom
 
 
 def test_uniform_wrong_labels_are_never_right() -> None:
-    # A label drawn from all ten classes would be right 10 % of the time.
+    # A label draws from all ten classes would be right 10 % of the time.
     targets = truth()
     wrong = uniform_wrong_label(targets, 10, generator())
     assert int((wrong == targets).sum()) == 0
@@ -109,10 +109,10 @@ def test_a_label_replaces_exactly_the_first_pixels() -> None:
     embedded = embed_label(images, labels)
     assert torch.equal(embedded[:, :10], labels)
     assert torch.equal(embedded[:, 10:], before[:, 10:])
-    assert torch.equal(images, before)  # the image given is left as it was
+    assert torch.equal(images, before)  # not changed in place
 
 
-def test_one_label_serves_all_images() -> None:
+def test_a_single_label_serves_all_images() -> None:
     images = torch.rand(4, 30, generator=generator(), dtype=torch.float64)
     embedded = embed_label(images, torch.full((10,), 0.1))
     assert embedded.dtype == images.dtype
@@ -121,7 +121,7 @@ def test_one_label_serves_all_images() -> None:
     assert torch.equal(embedded[:, 10:], images[:, 10:])
 
 
-def test_whole_number_labels_take_the_images_precision() -> None:
+def test_integer_labels_take_the_precision_of_the_images() -> None:
     embedded = embed_label(torch.rand(2, 12), torch.eye(10, dtype=torch.long)[[0, 9]])
     assert embedded.dtype == torch.float32
     assert embedded[1, 9] == 1.0
@@ -132,15 +132,15 @@ def test_whole_number_labels_take_the_images_precision() -> None:
 CPU = torch.device("cpu")
 
 
-def differing_neighbours(masks: Tensor) -> tuple[float, float]:
-    """How many neighbours differ, on average, along a row and along a column."""
+def differing_neighbors(masks: Tensor) -> tuple[float, float]:
+    """The mean number of differing neighbors along a row and along a column."""
     along_rows = (masks[:, :, 1:] != masks[:, :, :-1]).float().sum(2).mean()
     along_columns = (masks[:, 1:] != masks[:, :-1]).float().sum(1).mean()
     return along_rows.item(), along_columns.item()
 
 
 def blurred_in_a_loop(bits: np.ndarray, blurs: int) -> np.ndarray:
-    """[1/4, 1/2, 1/4] along each row, then along each column, `blurs` times; the edge is repeated beyond itself."""
+    """Filter with [1/4, 1/2, 1/4] along each row and each column, `blurs` times, with repeated edges."""
     values = bits.astype(np.float64)
     for _ in range(blurs):
         for axis in (0, 1):
@@ -151,22 +151,22 @@ def blurred_in_a_loop(bits: np.ndarray, blurs: int) -> np.ndarray:
     return values
 
 
-# After one blur or two some sums are 0.5, and count as outside.
+# After one or two blurs some sums are exactly 0.5 and so outside.
 @pytest.mark.parametrize("blurs", [0, 3, 6, 20])
-def test_half_of_all_masks_is_inside(blurs: int) -> None:
+def test_half_of_all_pixels_are_inside_the_mask(blurs: int) -> None:
     masks = hybrid_masks(4000, (28, 28), blurs, generator(blurs), CPU)
     assert masks.shape == (4000, 28, 28)
     assert masks.dtype == torch.bool
     by_mask = masks.float().mean((1, 2))
     assert by_mask.mean().item() == pytest.approx(0.5, abs=5 * by_mask.std().item() / 4000**0.5)
     assert by_mask.std().item() < 0.2  # a mask is neither all inside nor all outside
-    # At an edge as in the middle: what is beyond an edge is not 0.
+    # The edges are like the center: beyond them pixels are not 0.
     for line in (masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1], masks[:, 14]):
         assert line.float().mean().item() == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_single_blur_leaves_sums_of_a_half_outside() -> None:
-    # Nine bits with the weights 1, 2, 1; 2, 4, 2; 1, 2, 1 sum to 8 of 16 in 62 of 512 draws.
+def test_sums_of_exactly_a_half_are_outside_the_mask() -> None:
+    # Nine bits with the weights 1, 2, 1; 2, 4, 2; 1, 2, 1 sum to 8 of 16 in 62 of 512 cases.
     weights = np.outer([1, 2, 1], [1, 2, 1]).ravel()
     sums = np.array([np.array(bits) @ weights for bits in itertools.product((0, 1), repeat=9)])
     inside = hybrid_masks(4000, (28, 28), 1, generator(), CPU)[:, 1:-1, 1:-1].float().mean().item()
@@ -175,24 +175,24 @@ def test_a_single_blur_leaves_sums_of_a_half_outside() -> None:
 
 @pytest.mark.parametrize(("blurs", "least", "most"), [(0, 13.3, 13.7), (1, 6.9, 7.7), (6, 3.1, 3.5), (20, 1.6, 2.0)])
 def test_more_blurs_give_larger_regions(blurs: int, least: float, most: float) -> None:
-    # 27 pairs of neighbours in a line: half of them differ in random bits.
-    for count in differing_neighbours(hybrid_masks(2000, (28, 28), blurs, generator(), CPU)):
+    # Half of the 27 pairs of neighbors in a line of random bits differ.
+    for count in differing_neighbors(hybrid_masks(2000, (28, 28), blurs, generator(), CPU)):
         assert least < count < most
 
 
 @pytest.mark.parametrize("blurs", [0, 1, 2, 6])
-def test_a_mask_is_what_a_slow_blur_leaves_above_a_half(blurs: int) -> None:
-    # Up to six blurs, 24 binary places hold every sum, so that both decide alike even near 0.5.
+def test_masks_equal_a_slow_blur_over_a_half(blurs: int) -> None:
+    # Up to six blurs, 24 bits represent every sum exactly. So both agree even near 0.5.
     masks = hybrid_masks(20, (9, 14), blurs, generator(5), CPU)
     bits = torch.randint(0, 2, (20, 9, 14), generator=generator(5)).numpy()
-    for mask, drawn in zip(masks.numpy(), bits, strict=True):
-        assert np.array_equal(mask, blurred_in_a_loop(drawn, blurs) > 0.5)
+    for mask, draws in zip(masks.numpy(), bits, strict=True):
+        assert np.array_equal(mask, blurred_in_a_loop(draws, blurs) > 0.5)
 
 
 def test_a_generator_repeats_its_masks_and_hybrids() -> None:
     assert torch.equal(hybrid_masks(5, (9, 14), 6, generator(7), CPU), hybrid_masks(5, (9, 14), 6, generator(7), CPU))
-    drawn = generator(7)
-    first, second = (hybrid_masks(5, (9, 14), 6, drawn, CPU) for _ in range(2))
+    draws = generator(7)
+    first, second = (hybrid_masks(5, (9, 14), 6, draws, CPU) for _ in range(2))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
     images = torch.rand(5, 126, generator=generator())
@@ -201,23 +201,23 @@ def test_a_generator_repeats_its_masks_and_hybrids() -> None:
     assert not torch.equal(hybrids, hybrid_images(images, (9, 14), 6, generator(8)))
 
 
-def test_a_hybrid_is_its_image_inside_the_mask_and_one_other_image_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Tensor] = []
+def test_a_hybrid_is_the_image_inside_the_mask_and_another_image_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws: list[Tensor] = []
     random_numbers = generator()
 
     def spy(*arguments: Any) -> Tensor:
         assert arguments == (30, (5, 8), 2, random_numbers, CPU)
-        drawn.append(hybrid_masks(*arguments))
-        return drawn[-1]
+        draws.append(hybrid_masks(*arguments))
+        return draws[-1]
 
     monkeypatch.setattr("ffrepro.forward_forward.negatives.hybrid_masks", spy)
-    images = torch.arange(30 * 40, dtype=torch.float64).view(30, 40)  # every pixel says where it is from
+    images = torch.arange(30 * 40, dtype=torch.float64).view(30, 40)  # every pixel is unique
     before = images.clone()
     hybrids = hybrid_images(images, (5, 8), 2, random_numbers)
     assert hybrids.shape == images.shape
     assert hybrids.dtype == images.dtype
     assert torch.equal(images, before)
-    (masks,) = drawn
+    (masks,) = draws
     for number, (hybrid, mask) in enumerate(zip(hybrids, masks.view(30, 40), strict=True)):
         assert 0 < mask.sum() < 40
         assert torch.equal(hybrid[mask], images[number, mask])
@@ -226,7 +226,7 @@ def test_a_hybrid_is_its_image_inside_the_mask_and_one_other_image_outside(monke
         assert torch.equal(hybrid[~mask], images[other, ~mask])
 
 
-def test_hybrids_of_grey_images_are_what_a_mask_chooses_pixel_by_pixel() -> None:
+def test_hybrids_of_gray_images_mix_pixels_by_the_mask() -> None:
     images = torch.rand(12, 40, generator=generator(3))
     draws = generator(4)
     other = (torch.arange(12) + torch.randint(1, 12, (12,), generator=draws)) % 12
@@ -234,8 +234,8 @@ def test_hybrids_of_grey_images_are_what_a_mask_chooses_pixel_by_pixel() -> None
     assert torch.equal(hybrid_images(images, (5, 8), 2, generator(4)), torch.where(masks, images, images[other]))
 
 
-def test_a_hybrid_in_colour_has_one_mask_and_one_other_image_for_all_channels() -> None:
-    images = torch.arange(30 * 5 * 8 * 3, dtype=torch.float64).view(30, 120)  # every number says where it is from
+def test_a_hybrid_in_color_has_the_same_mask_and_image_for_all_channels() -> None:
+    images = torch.arange(30 * 5 * 8 * 3, dtype=torch.float64).view(30, 120)  # every number is unique
     before = images.clone()
     hybrids = hybrid_images(images, (5, 8, 3), 2, generator(4))
     assert hybrids.shape == images.shape
@@ -248,39 +248,39 @@ def test_a_hybrid_in_colour_has_one_mask_and_one_other_image_for_all_channels() 
     assert (from_itself.any(2).any(1) & ~from_itself.all(2).all(1)).all()
 
 
-def test_the_other_image_is_any_other_alike_and_drawn_for_each_image_alone() -> None:
+def test_the_other_image_is_drawn_uniformly_and_independently() -> None:
     size, times = 5, 1500
     images = torch.arange(size).float().unsqueeze(1).expand(size, 64)
-    drawn, others = generator(), []
+    draws, others = generator(), []
     for _ in range(times):
-        hybrids = hybrid_images(images, (8, 8), 0, drawn)  # 64 random bits: both images are certain to show
+        hybrids = hybrid_images(images, (8, 8), 0, draws)  # among 64 random bits both images appear
         present = (hybrids.unsqueeze(2) == torch.arange(size)).any(1)
         assert present.diagonal().all()
-        assert (present.sum(1) == 2).all()  # itself and one other: never itself alone
+        assert (present.sum(1) == 2).all()  # itself and another image
         others.append((present & ~torch.eye(size, dtype=torch.bool)).int().argmax(1))
     other = torch.stack(others)
     for number in range(size):
         counts = other[:, number].bincount(minlength=size).double()
         assert counts[number] == 0
         expected = times / (size - 1)
-        chi_square = ((counts - expected).square() / expected).sum() - expected  # less the empty place's
-        assert chi_square < 16.3  # the 99.9 % point of 3 degrees of freedom
-    # One step through the images for the whole batch would make the steps of two images equal.
+        chi_square = ((counts - expected).square() / expected).sum() - expected  # without the image itself
+        assert chi_square < 16.3  # the 99.9 % quantile for 3 degrees of freedom
+    # The draws of two images are independent.
     steps = (other - torch.arange(size)) % size - 1
     for first, second in ((0, 1), (1, 4)):
         counts = (4 * steps[:, first] + steps[:, second]).bincount(minlength=16).double()
         chi_square = ((counts - times / 16).square() / (times / 16)).sum()
-        assert chi_square < 37.7  # the 99.9 % point of 15 degrees of freedom
+        assert chi_square < 37.7  # the 99.9 % quantile for 15 degrees of freedom
 
 
-def test_told_the_classes_the_other_image_is_of_another_class_and_each_alike() -> None:
+def test_with_targets_the_other_image_is_drawn_uniformly_from_other_classes() -> None:
     targets = torch.tensor([0, 0, 0, 1, 1, 2])
     size, times = len(targets), 3000
     images = torch.arange(size).float().unsqueeze(1).expand(size, 64)
-    drawn = generator()
+    draws = generator()
     others = []
     for _ in range(times):
-        hybrids = hybrid_images(images, (8, 8), 0, drawn, targets)
+        hybrids = hybrid_images(images, (8, 8), 0, draws, targets)
         present = (hybrids.unsqueeze(2) == torch.arange(size)).any(1)
         assert present.diagonal().all()
         assert (present.sum(1) == 2).all()
@@ -290,23 +290,23 @@ def test_told_the_classes_the_other_image_is_of_another_class_and_each_alike() -
     for number, target in enumerate(targets):
         counts = other[:, number].bincount(minlength=size)[targets != target].double()
         expected = times / len(counts)
-        assert ((counts - expected).square() / expected).sum() < 18.5  # the 99.9 % point of 4 degrees of freedom
+        assert ((counts - expected).square() / expected).sum() < 18.5  # the 99.9 % quantile for 4 degrees of freedom
 
 
-def test_where_all_are_of_one_class_the_other_image_is_any_other() -> None:
+def test_with_a_single_class_the_other_image_is_any_other_image() -> None:
     images = torch.arange(4).float().unsqueeze(1).expand(4, 64)
     hybrids = hybrid_images(images, (8, 8), 0, generator(), torch.tensor([3, 3, 3, 3]))
     assert all(len(hybrid.unique()) == 2 for hybrid in hybrids)
     assert all(number in hybrid for number, hybrid in enumerate(hybrids))
 
 
-def test_hybrids_of_constant_images_are_of_two_shades_or_of_none() -> None:
+def test_hybrids_of_constant_images_have_two_shades() -> None:
     shades = torch.tensor([0.1, 0.3, 0.5, 0.9], dtype=torch.float64)
     hybrids = hybrid_images(shades.unsqueeze(1).expand(4, 784), (28, 28), 6, generator())
     for shade, hybrid in zip(shades, hybrids, strict=True):
-        found = hybrid.unique()
-        assert len(found) == 2
-        assert shade in found
-        assert set(found.tolist()) <= set(shades.tolist())  # nothing is averaged
+        values = hybrid.unique()
+        assert len(values) == 2
+        assert shade in values
+        assert set(values.tolist()) <= set(shades.tolist())  # nothing is averaged
     same = torch.full((4, 784), 0.3)
     assert torch.equal(hybrid_images(same, (28, 28), 6, generator()), same)

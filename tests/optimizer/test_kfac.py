@@ -1,4 +1,4 @@
-"""K-FAC: factors and steps by loops, by dense matrices and by hand, and as curvlinops has them."""
+"""K-FAC against loops, dense matrices, numbers by hand, and curvlinops."""
 
 import copy
 import gc
@@ -18,12 +18,13 @@ from torch.nn.functional import cross_entropy, pad
 
 from ffrepro.architecture.vanilla_resnet import Pointwise
 from ffrepro.errors import UserError
-from ffrepro.optimizer.kfac import KFAC, damped_inverse, sampled_labels
+from ffrepro.loss import CrossEntropy, SigmoidCrossEntropy
+from ffrepro.optimizer.kfac import KFAC, damped_inverse
 from ffrepro.paths import CONF
 
 _YAML = yaml.safe_load((CONF / "optimizer" / "kfac.yaml").read_text())
 PRESET = {key: value for key, value in _YAML.items() if not key.startswith("_")}
-# The natural gradient and nothing else.
+# The natural gradient alone.
 PLAIN = {**PRESET, "lr": 1.0, "momentum": 0.0, "norm_constraint": None, "curvature_period": 1, "inverse_period": 1}
 CLASSES = 3
 
@@ -74,8 +75,8 @@ def values(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
-def moved(model: nn.Module, optimizer: KFAC) -> list[Tensor]:
-    """What a step adds to the parameters."""
+def change_of_step(model: nn.Module, optimizer: KFAC) -> list[Tensor]:
+    """Take a step. Returns the change of each parameter."""
     before = values(model)
     optimizer.step()
     return [after - was for after, was in zip(values(model), before, strict=True)]
@@ -84,12 +85,12 @@ def moved(model: nn.Module, optimizer: KFAC) -> list[Tensor]:
 @pytest.fixture(scope="module")
 def curvlinops() -> ModuleType:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its imports
+        warnings.simplefilter("ignore")  # from its imports
         return pytest.importorskip("curvlinops")
 
 
 def oracle(curvlinops: ModuleType, model: nn.Sequential, inputs: Tensor, labels: Tensor) -> Any:
-    """Its K-FAC, which takes `labels` as they are: the empirical Fisher matrix of the sampled labels."""
+    """The K-FAC of curvlinops, as the empirical Fisher matrix of the sampled `labels`."""
     operator = curvlinops.KFACLinearOperator(
         model,
         nn.CrossEntropyLoss(),
@@ -104,7 +105,7 @@ def oracle(curvlinops: ModuleType, model: nn.Sequential, inputs: Tensor, labels:
     return operator
 
 
-def test_products_of_matrices_have_the_factors_of_the_convolutions_that_they_are() -> None:
+def test_pointwise_convolutions_have_the_factors_of_convolutions() -> None:
     optimizers = []
     for kind in (nn.Conv2d, Pointwise):
         torch.manual_seed(3)
@@ -121,22 +122,22 @@ def test_products_of_matrices_have_the_factors_of_the_convolutions_that_they_are
 @both
 def test_factors_are_those_of_curvlinops(name: str, curvlinops: ModuleType) -> None:
     model, inputs, labels = made(name)
-    theirs = oracle(curvlinops, model, inputs, labels)
+    reference = oracle(curvlinops, model, inputs, labels)
     optimizer = kfac(model)
     observe(optimizer, model, inputs, labels)
     named = [(position, layer) for position, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    for mine, (position, layer) in zip(optimizer.layers, named, strict=True):
-        a, g = theirs._input_covariances[position], theirs._gradient_covariances[position]
-        order = torch.arange(layer.weight[0].numel()).view(layer.weight[0].shape)  # channels first, and the bias last
+    for ours, (position, layer) in zip(optimizer.layers, named, strict=True):
+        a, g = reference._input_covariances[position], reference._gradient_covariances[position]
+        order = torch.arange(layer.weight[0].numel()).view(layer.weight[0].shape)  # channels first, bias last
         channels_last = torch.cat([order.movedim(0, -1).flatten(), torch.arange(order.numel(), len(a))])
-        torch.testing.assert_close(mine.a, a[channels_last][:, channels_last])
-        torch.testing.assert_close(mine.g, g)
+        torch.testing.assert_close(ours.a, a[channels_last][:, channels_last])
+        torch.testing.assert_close(ours.g, g)
 
 
 @both
 def test_a_step_is_the_preconditioned_gradient_of_curvlinops(name: str, curvlinops: ModuleType) -> None:
     model, inputs, labels = made(name)
-    theirs = curvlinops.KFACInverseLinearOperator(
+    reference = curvlinops.KFACInverseLinearOperator(
         oracle(curvlinops, model, inputs, labels),
         damping=PRESET["damping"],
         use_heuristic_damping=True,
@@ -148,12 +149,12 @@ def test_a_step_is_the_preconditioned_gradient_of_curvlinops(name: str, curvlino
     logits = model(inputs)
     optimizer.observe(cross_entropy(logits, labels))
     cross_entropy(logits, targets).backward()
-    for mine, delta in zip(moved(model, optimizer), theirs @ list(gradient), strict=True):
-        torch.testing.assert_close(mine, -delta)
+    for ours, delta in zip(change_of_step(model, optimizer), reference @ list(gradient), strict=True):
+        torch.testing.assert_close(ours, -delta)
 
 
 def looped(model: nn.Sequential, inputs: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """A and G of each layer, an example and a position at a time."""
+    """A and G of each layer, by a loop over examples and positions."""
     sums: list[Any] = [(0.0, 0.0)] * len(layers(model))
     for example, label in zip(inputs, labels, strict=True):
         seen: list[tuple[Tensor, Tensor]] = []
@@ -166,9 +167,9 @@ def looped(model: nn.Sequential, inputs: Tensor, labels: Tensor) -> list[tuple[T
         cross_entropy(activities, label[None]).backward()
         for i, (layer, (before, outputs)) in enumerate(zip(layers(model), seen, strict=True)):
             assert outputs.grad is not None
-            one = [torch.ones(1, dtype=before.dtype)] if layer.bias is not None else []
+            bias = [torch.ones(1, dtype=before.dtype)] if layer.bias is not None else []
             if isinstance(layer, nn.Linear):
-                pairs = [(torch.cat([before, *one]), outputs.grad[0])]
+                pairs = [(torch.cat([before, *bias]), outputs.grad[0])]
             else:
                 (py, px), (sy, sx), (dy, dx) = layer.padding, layer.stride, layer.dilation
                 padded, pairs = pad(before, (px, px, py, py)), []
@@ -176,7 +177,7 @@ def looped(model: nn.Sequential, inputs: Tensor, labels: Tensor) -> list[tuple[T
                     taps = [
                         padded[:, y * sy + j * dy, x * sx + k * dx] for j, k in product(*map(range, layer.kernel_size))
                     ]
-                    pairs.append((torch.cat([*taps, *one]), outputs.grad[0, :, y, x]))
+                    pairs.append((torch.cat([*taps, *bias]), outputs.grad[0, :, y, x]))
             a, g = sums[i]
             a = a + sum(torch.outer(u, u) for u, _ in pairs) / len(pairs) / len(inputs)
             sums[i] = a, g + sum(torch.outer(v, v) for _, v in pairs) / len(inputs)
@@ -194,15 +195,15 @@ def test_factors_are_those_of_a_loop_over_examples_and_positions(name: str) -> N
 
 
 @both
-def test_factors_are_an_examples_not_a_batchs(name: str) -> None:
-    # Known to have gone wrong elsewhere, by B² and T².
+def test_factors_do_not_depend_on_the_batch_size(name: str) -> None:
+    # Other implementations were wrong by B² and T².
     model, inputs, labels = made(name)
     once, thrice = kfac(model), kfac(model)
     observe(once, model, inputs, labels)
     observe(thrice, model, inputs.repeat(3, *[1] * (inputs.dim() - 1)), labels.repeat(3))
-    for mine, other in zip(once.layers, thrice.layers, strict=True):
-        torch.testing.assert_close(mine.a, other.a)
-        torch.testing.assert_close(mine.g, other.g)
+    for ours, other in zip(once.layers, thrice.layers, strict=True):
+        torch.testing.assert_close(ours.a, other.a)
+        torch.testing.assert_close(ours.g, other.g)
 
 
 def test_a_is_a_mean_over_positions_and_g_a_sum() -> None:
@@ -214,7 +215,7 @@ def test_a_is_a_mean_over_positions_and_g_a_sum() -> None:
     assert optimizer.layers[0].g.item() == pytest.approx(6 * 7**2)
 
 
-def test_inputs_of_more_dimensions_count_as_positions() -> None:
+def test_further_input_dimensions_are_positions() -> None:
     model = nn.Linear(1, 1, bias=False).double()
     optimizer = kfac(model)
     optimizer.observe((7 * model(torch.full((5, 6, 1), 4.0, dtype=torch.float64))).sum((1, 2)).mean())
@@ -222,13 +223,13 @@ def test_inputs_of_more_dimensions_count_as_positions() -> None:
     assert optimizer.layers[0].g.item() == pytest.approx(6 * 7**2)
 
 
-def test_a_step_is_newtons_on_linear_regression() -> None:
+def test_a_step_on_linear_regression_is_newtons() -> None:
     torch.manual_seed(0)
     inputs, targets = torch.randn(12, 4, dtype=torch.float64), torch.randn(12, 3, dtype=torch.float64)
     model = nn.Linear(4, 3).double()
     optimizer = kfac(model, damping=1e-14)
     outputs = model(inputs)
-    noise = 3**0.5 * torch.eye(3, dtype=torch.float64).repeat(4, 1)  # of covariance 1, as the model's own
+    noise = 3**0.5 * torch.eye(3, dtype=torch.float64).repeat(4, 1)  # with covariance 1, like the model
     optimizer.observe((outputs - (outputs.detach() + noise)).square().sum(1).mean() / 2)
     ((outputs - targets).square().sum(1).mean() / 2).backward()
     optimizer.step()
@@ -237,10 +238,10 @@ def test_a_step_is_newtons_on_linear_regression() -> None:
     torch.testing.assert_close(model.bias.detach(), solved[-1], rtol=0, atol=1e-5)
 
 
-def test_a_step_is_the_dense_natural_gradient_where_inputs_and_gradients_are_independent() -> None:
+def test_with_independent_inputs_and_gradients_a_step_is_the_dense_natural_gradient() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2).double()
-    pairs = torch.cartesian_prod(torch.arange(6), torch.arange(5))  # every input with every gradient
+    pairs = torch.cartesian_prod(torch.arange(6), torch.arange(5))  # all pairs of inputs and gradients
     inputs = torch.randn(6, 3, dtype=torch.float64)[pairs[:, 0]]
     gradients = torch.randn(5, 2, dtype=torch.float64)[pairs[:, 1]]
     optimizer = kfac(model, damping=1e-14)
@@ -251,62 +252,62 @@ def test_a_step_is_the_dense_natural_gradient_where_inputs_and_gradients_are_ind
     assert model.weight.grad is not None
     assert model.bias.grad is not None
     gradient = torch.cat([model.weight.grad, model.bias.grad[:, None]], 1).flatten()
-    weight, bias = moved(model, optimizer)
+    weight, bias = change_of_step(model, optimizer)
     delta = torch.linalg.solve(fisher, gradient)
     torch.testing.assert_close(torch.cat([weight, bias[:, None]], 1).flatten(), -delta, rtol=1e-5, atol=1e-6)
 
 
 def scalar(**changed: Any) -> tuple[nn.Linear, KFAC]:
-    """A single weight, 0."""
+    """A single weight of 0."""
     model = nn.Linear(1, 1, bias=False).double()
     nn.init.zeros_(model.weight)
     return model, kfac(model, **changed)
 
 
 def scalar_step(model: nn.Linear, optimizer: KFAC, x: float, gradient: float) -> None:
-    """A step that sees an input `x`, and a gradient of 1 by the output; the loss has the `gradient`."""
+    """A step with the input `x`, a gradient of 1 with respect to the output, and a loss with the `gradient`."""
     optimizer.observe(model(torch.tensor([[x]], dtype=torch.float64)).mean())
     model.weight.grad = torch.full_like(model.weight, gradient)
     optimizer.step()
 
 
-def test_damping_is_factored_by_the_ratio_of_mean_eigenvalues() -> None:
+def test_damping_is_split_by_the_ratio_of_mean_eigenvalues() -> None:
     model = nn.Linear(2, 1, bias=False).double()
     optimizer = kfac(model, damping=0.01)
     optimizer.observe((3 * model(torch.tensor([[72.0**0.5, 0]], dtype=torch.float64))).mean())
     # A is diag(72, 0) and G is 9, with means of 36 and 9: π is 2.
     model.weight.grad = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
-    (step,) = moved(model, optimizer)
+    (step,) = change_of_step(model, optimizer)
     expected = [-1 / (72 + 2 * 0.1) / (9 + 0.1 / 2), -1 / (2 * 0.1) / (9 + 0.1 / 2)]
     torch.testing.assert_close(step, torch.tensor([expected], dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("x", "g"), [(0.0, 1.0), (1.0, 0.0)], ids=["inputs", "gradients"])
-def test_a_layer_without_inputs_or_gradients_is_damped_alone(x: float, g: float) -> None:
+def test_without_inputs_or_gradients_only_damping_is_left(x: float, g: float) -> None:
     model, optimizer = scalar(damping=0.01)
     optimizer.observe((g * model(torch.tensor([[x]], dtype=torch.float64))).mean())
     model.weight.grad = torch.ones_like(model.weight)
-    (step,) = moved(model, optimizer)
+    (step,) = change_of_step(model, optimizer)
     assert step.item() == pytest.approx(-1 / (0.1 * (1 + 0.1)))
 
 
-def test_averages_weigh_what_is_earlier_less() -> None:
+def test_averages_decay() -> None:
     model, optimizer = scalar(curvature_decay=0.5)
     scalar_step(model, optimizer, 2.0, 0.0)
-    assert optimizer.layers[0].a.item() == 4  # not a share of it
+    assert optimizer.layers[0].a.item() == 4  # the first observation is not scaled down
     scalar_step(model, optimizer, 3.0, 0.0)
     scalar_step(model, optimizer, 5.0, 0.0)
     assert optimizer.layers[0].a.item() == pytest.approx((4 / 4 + 9 / 2 + 25) / (1 / 4 + 1 / 2 + 1))
 
 
-def test_averages_of_every_second_step_forget_as_fast() -> None:
+def test_averages_decay_at_the_same_rate_with_fewer_observations() -> None:
     model, optimizer = scalar(curvature_decay=0.5, curvature_period=2)
     for x in (2.0, 100.0, 3.0, 100.0, 5.0):
         scalar_step(model, optimizer, x, 0.0)
     assert optimizer.layers[0].a.item() == pytest.approx((4 / 16 + 9 / 4 + 25) / (1 / 16 + 1 / 4 + 1))
 
 
-def test_the_diagonal_is_averaged_too() -> None:
+def test_the_diagonal_is_averaged() -> None:
     model = nn.Sequential(nn.Linear(1, 2), nn.LayerNorm(2)).double()
     optimizer = kfac(model, curvature_decay=0.5)
     for gradient in (2.0, 3.0):
@@ -314,7 +315,7 @@ def test_the_diagonal_is_averaged_too() -> None:
     torch.testing.assert_close(optimizer.diagonal[1], torch.full((2,), (4 / 2 + 9) / 1.5, dtype=torch.float64))
 
 
-def test_inverses_are_made_at_the_first_step_and_then_once_in_a_period() -> None:
+def test_inverses_are_computed_at_the_first_step_and_once_per_period() -> None:
     model, optimizer = scalar(inverse_period=3, damping=1e-12)
     positions = [0.0]
     for x in (1.0, 2.0, 3.0, 4.0):
@@ -326,11 +327,11 @@ def test_inverses_are_made_at_the_first_step_and_then_once_in_a_period() -> None
     assert steps[3] < 0.2
 
 
-def test_momentum_goes_on_with_the_last_step() -> None:
+def test_momentum_keeps_the_last_step() -> None:
     model, optimizer = scalar(momentum=0.9, damping=1e-12, lr=0.1)
     scalar_step(model, optimizer, 1.0, 2.0)
     assert model.weight.item() == pytest.approx(-0.2, rel=1e-5)
-    optimizer.param_groups[0]["lr"] = 0.01  # what was gathered stays
+    optimizer.param_groups[0]["lr"] = 0.01  # the velocity is kept
     scalar_step(model, optimizer, 1.0, 3.0)
     assert model.weight.item() == pytest.approx(-0.2 + (-0.9 * 0.2 - 0.01 * 3), rel=1e-5)
 
@@ -349,17 +350,17 @@ def test_the_norm_constraint_holds_over_all_parameters() -> None:
         gradient = torch.cat(
             [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
         )
-        return torch.cat([change.flatten() for change in moved(model, optimizer)]), gradient
+        return torch.cat([change.flatten() for change in change_of_step(model, optimizer)]), gradient
 
     free, gradient = delta(1.0, None)
     squared_norm = -(free @ gradient).item()
     lr, constraint = 0.3, 0.04 * squared_norm
     torch.testing.assert_close(delta(lr, constraint)[0], lr * free * math.sqrt(0.04 / 0.3**2))
-    torch.testing.assert_close(delta(0.1, constraint)[0], 0.1 * free)  # within it
-    torch.testing.assert_close(delta(0.0, constraint)[0], 0 * free)  # as at the beginning of a warm-up
+    torch.testing.assert_close(delta(0.1, constraint)[0], 0.1 * free)  # within the constraint
+    torch.testing.assert_close(delta(0.0, constraint)[0], 0 * free)  # as at the start of a warm-up
 
 
-def test_observing_touches_no_gradient_and_leaves_the_graph() -> None:
+def test_observing_changes_no_gradient_and_keeps_the_graph() -> None:
     model, inputs, labels = made("conv_net")
     plain = torch.autograd.grad(cross_entropy(model(inputs), labels), list(model.parameters()))
     optimizer = kfac(model)
@@ -376,25 +377,25 @@ def test_observing_touches_no_gradient_and_leaves_the_graph() -> None:
 
 
 def graph_notes(output: Tensor) -> int:
-    """How many nodes of its graph carry something."""
-    found, seen, ahead = 0, set(), [output.grad_fn]
-    while ahead:
-        node: Any = ahead.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            found += bool(node.metadata)
-            ahead += [before for before, _ in node.next_functions]
-    return found
+    """The number of nodes with metadata in the graph of `output`."""
+    count, visited, stack = 0, set(), [output.grad_fn]
+    while stack:
+        node: Any = stack.pop()
+        if node is not None and node not in visited:
+            visited.add(node)
+            count += bool(node.metadata)
+            stack += [source for source, _ in node.next_functions]
+    return count
 
 
 def alive(pointer: int) -> bool:
-    """Whether any tensor has its numbers there."""
+    """Whether any tensor has its data at this address."""
     gc.collect()
     return any(type(item) is Tensor and item.data_ptr() == pointer for item in gc.get_objects())
 
 
 class Probe(nn.Module):
-    """Remembers where what passes is kept, and not the thing itself."""
+    """Remembers the address of its output, but keeps no reference."""
 
     def forward(self, x: Tensor) -> Tensor:
         passed = x + 1
@@ -403,19 +404,19 @@ class Probe(nn.Module):
 
 
 @pytest.mark.parametrize("mode", ["train", "eval", "no_grad"])
-def test_nothing_is_kept_of_a_pass_that_is_not_observed(mode: str) -> None:
+def test_nothing_is_kept_of_an_unobserved_pass(mode: str) -> None:
     model = nn.Sequential(nn.Linear(5, 40), probe := Probe(), nn.Linear(40, CLASSES))
     optimizer = kfac(model)
     model.train(mode == "train")
     with torch.set_grad_enabled(mode != "no_grad"):
         logits = model(torch.randn(50, 5))
-    assert alive(probe.pointer) == (mode != "no_grad")  # by the graph
+    assert alive(probe.pointer) == (mode != "no_grad")  # in the graph
     del logits
     assert not alive(probe.pointer)
     assert optimizer.steps == 0
 
 
-def test_nothing_is_kept_of_a_pass_that_was_observed() -> None:
+def test_nothing_is_kept_of_an_observed_pass() -> None:
     model = nn.Sequential(nn.Linear(5, 40), probe := Probe(), nn.Linear(40, CLASSES))
     optimizer = kfac(model, curvature_period=2)
     logits = model(torch.randn(50, 5))
@@ -424,12 +425,12 @@ def test_nothing_is_kept_of_a_pass_that_was_observed() -> None:
     optimizer.observe(loss)
     assert graph_notes(logits) == 0
     loss.backward()
-    assert not alive(probe.pointer)  # though the loss still is
+    assert not alive(probe.pointer)  # although the loss is
     optimizer.step()
-    assert graph_notes(model(torch.randn(50, 5))) == 0  # not due
+    assert graph_notes(model(torch.randn(50, 5))) == 0  # no observation is due
 
 
-def test_closed_it_leaves_the_model_as_it_was() -> None:
+def test_close_removes_the_hooks() -> None:
     model, inputs, _ = made("mlp")
     optimizer = kfac(model)
     optimizer.close()
@@ -438,12 +439,12 @@ def test_closed_it_leaves_the_model_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("through_file", [True, False])
-def test_a_cut_run_goes_on_bit_for_bit(through_file: bool) -> None:
+def test_a_resumed_run_goes_on_bit_for_bit(through_file: bool) -> None:
     def run(model: nn.Module, optimizer: KFAC, generator: torch.Generator, n: int) -> None:
         for _ in range(n):
             inputs = torch.randn(16, 1, 6, 6, generator=generator)
             logits = model(inputs)
-            optimizer.observe(cross_entropy(logits, sampled_labels(logits, generator)))
+            optimizer.observe(cross_entropy(logits, CrossEntropy(0.0).sample(logits, generator)))
             cross_entropy(logits, (inputs.mean((1, 2, 3)) > 0).long()).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -467,33 +468,12 @@ def test_a_cut_run_goes_on_bit_for_bit(through_file: bool) -> None:
     cut_optimizer.load_state_dict(state["optimizer"])
     cut_generator.set_state(state["generator"])
     run(cut_model, cut_optimizer, cut_generator, 6)
-    run(model, optimizer, generator, 6)  # after the other: what it loaded has to be its own
+    run(model, optimizer, generator, 6)  # last, to see that the two share no tensors
     for cut, uncut in zip(values(cut_model), values(model), strict=True):
         assert torch.equal(cut, uncut)
 
 
-def test_labels_are_drawn_from_the_softmax() -> None:
-    logits = torch.tensor([[0.0, 1.0, 2.0, -math.inf], [-math.inf, 3.0, 3.0, -math.inf], [-math.inf] * 3 + [0.0]])
-    n = 100_000
-    drawn = sampled_labels(logits.repeat(n, 1).requires_grad_(), torch.Generator().manual_seed(0))
-    assert drawn.shape == (3 * n,)
-    shares = torch.stack([drawn.view(n, 3)[:, row].bincount(minlength=4) / n for row in range(3)])
-    torch.testing.assert_close(shares, logits.softmax(1), rtol=0, atol=4 * (0.25 / n) ** 0.5)
-    assert (shares[logits.isinf()] == 0).all()
-    again = sampled_labels(logits.bfloat16().repeat(n, 1), torch.Generator().manual_seed(0))
-    assert torch.equal(drawn, again)
-
-
-def test_rounding_draws_no_label_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(1000, 10)
-    assert (logits.double().softmax(1).cumsum(1)[:, -1] < math.nextafter(1, 0)).any()
-    nearly_one = torch.full((1000, 1), math.nextafter(1, 0), dtype=torch.float64)
-    monkeypatch.setattr(torch, "rand", lambda *_, **__: nearly_one)
-    assert (sampled_labels(logits, torch.Generator()) == 9).all()
-
-
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d(2), nn.GroupNorm(2, 2), nn.LayerNorm([2, 2, 2])], ids=["b", "g", "l"])
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(2), nn.GroupNorm(2, 2), nn.LayerNorm(2)], ids=["b", "g", "l"])
 def test_other_parameters_have_a_damped_diagonal(norm: nn.Module) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 2), copy.deepcopy(norm), nn.Flatten(), nn.Linear(8, CLASSES)).double()
@@ -504,27 +484,27 @@ def test_other_parameters_have_a_damped_diagonal(norm: nn.Module) -> None:
     observe(optimizer, model, inputs, labels)
     cross_entropy(model(inputs), labels.flip(0)).backward()
     gradients = [parameter.grad.clone() for parameter in scale_and_shift if parameter.grad is not None]
-    steps = moved(model, optimizer)[2:4]
+    steps = change_of_step(model, optimizer)[2:4]
     for step, gradient, of_mean in zip(steps, gradients, sampled, strict=True):
         torch.testing.assert_close(step, -gradient / (6 * of_mean.square() + 0.01))
 
 
-def test_the_diagonal_is_right_on_average_over_all_labels() -> None:
+def test_the_diagonal_is_exact_on_average_over_all_labels() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 2)).double()
     inputs = torch.randn(3, 2, dtype=torch.float64)
     scale = model[1].weight
     log_p = model(inputs).log_softmax(1)
-    expected, found = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    expected, mean = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     for row, label in product(range(3), range(2)):
         (score,) = torch.autograd.grad(log_p[row, label], scale, retain_graph=True)
         expected += log_p[row, label].exp().item() * score.square() / 3
     for labels in product(range(2), repeat=3):
         optimizer = kfac(model)
         observe(optimizer, model, inputs, torch.tensor(labels))
-        found += log_p[range(3), labels].sum().exp().item() * optimizer.diagonal[0]
+        mean += log_p[range(3), labels].sum().exp().item() * optimizer.diagonal[0]
         optimizer.close()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(mean, expected)
 
 
 def test_the_memory_format_makes_no_difference() -> None:
@@ -536,9 +516,9 @@ def test_the_memory_format_makes_no_difference() -> None:
         logits = model(inputs)
         optimizer.observe(cross_entropy(logits, labels))
         cross_entropy(logits, labels.flip(0)).backward()
-        steps.append(moved(model, optimizer))
-    for one, other in zip(*steps, strict=True):
-        torch.testing.assert_close(one, other)
+        steps.append(change_of_step(model, optimizer))
+    for change, other in zip(*steps, strict=True):
+        torch.testing.assert_close(change, other)
 
 
 def test_under_autocast_the_factors_and_the_step_are_in_full_precision() -> None:
@@ -551,22 +531,22 @@ def test_under_autocast_the_factors_and_the_step_are_in_full_precision() -> None
         loss.backward(retain_graph=True)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=everything_inside):
             optimizer.observe(loss)
-            return optimizer, moved(model, optimizer), inputs
+            return optimizer, change_of_step(model, optimizer), inputs
 
     optimizer, steps, inputs = step(everything_inside=False)
     inside, steps_inside, _ = step(everything_inside=True)
     model, _, labels = made("conv_net", torch.float32)
     exact = kfac(model)
     observe(exact, model, inputs, labels)
-    torch.testing.assert_close(optimizer.layers[0].a, exact.layers[0].a)  # the inputs themselves are not rounded
-    for mine, same, full in zip(optimizer.layers, inside.layers, exact.layers, strict=True):
-        assert mine.a.dtype == mine.g.dtype == torch.float32
-        assert torch.equal(mine.a, same.a)
-        assert torch.equal(mine.g, same.g)
-        for rounded, right in ((mine.a, full.a), (mine.g, full.g)):
+    torch.testing.assert_close(optimizer.layers[0].a, exact.layers[0].a)  # the inputs are not rounded
+    for ours, same, full in zip(optimizer.layers, inside.layers, exact.layers, strict=True):
+        assert ours.a.dtype == ours.g.dtype == torch.float32
+        assert torch.equal(ours.a, same.a)
+        assert torch.equal(ours.g, same.g)
+        for rounded, right in ((ours.a, full.a), (ours.g, full.g)):
             assert (rounded - right).norm() < 0.03 * right.norm()
-    for mine, same in zip(steps, steps_inside, strict=True):
-        assert torch.equal(mine, same)
+    for ours, same in zip(steps, steps_inside, strict=True):
+        assert torch.equal(ours, same)
 
 
 @pytest.mark.parametrize(
@@ -578,7 +558,7 @@ def test_under_autocast_the_factors_and_the_step_are_in_full_precision() -> None
     ],
     ids=["groups", "same", "circular"],
 )
-def test_convolutions_of_unknown_kind_are_named(layer: nn.Conv2d, problem: str) -> None:
+def test_unsupported_convolutions_are_refused(layer: nn.Conv2d, problem: str) -> None:
     with pytest.raises(UserError, match=problem) as caught:
         kfac(nn.Sequential(layer))
     assert "\n" not in str(caught.value)
@@ -598,7 +578,7 @@ def test_convolutions_of_unknown_kind_are_named(layer: nn.Conv2d, problem: str) 
         ("lr", math.inf, "0 or more"),
     ],
 )
-def test_values_that_make_no_sense_are_named(name: str, value: float, expected: str) -> None:
+def test_impossible_values_are_refused(name: str, value: float, expected: str) -> None:
     with pytest.raises(UserError, match=rf"^algorithm\.optimizer\.{name} is {value}: expected {expected}\.$"):
         kfac(mlp(), **{name: value})
 
@@ -625,15 +605,47 @@ def test_a_step_needs_an_observed_loss_and_all_gradients() -> None:
         optimizer.step()
 
 
-def test_an_inverse_survives_rounding_and_tells_of_divergence() -> None:
+def test_an_inverse_survives_rounding_and_shows_divergence() -> None:
     torch.manual_seed(0)
     rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
     factor = rotation * torch.tensor([4.0, 1.0, 0.0]) @ rotation.t()
     expected = rotation / torch.tensor([4.5, 1.5, 0.5]) @ rotation.t()
     torch.testing.assert_close(damped_inverse(factor, 0.5), expected)
-    indefinite = rotation * torch.tensor([4.0, 1.0, -0.7]) @ rotation.t()  # is taken for 0
+    indefinite = rotation * torch.tensor([4.0, 1.0, -0.7]) @ rotation.t()  # treated as 0
     torch.testing.assert_close(damped_inverse(indefinite, 0.5), expected)
     assert damped_inverse(torch.full((2, 2), math.nan), 0.5).isnan().all()
     assert damped_inverse(torch.full((2, 2), math.inf), 0.5).isnan().all()
-    broken = torch.tensor([[-2.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, math.nan]])  # on which eigh gives up
+    broken = torch.tensor([[-2.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, math.nan]])  # for which eigh fails
     assert damped_inverse(broken, 0.5).isnan().all()
+
+
+class Scaled(nn.Module):
+    """A weight that is no layer's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(5, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.scale
+
+
+def test_weights_of_other_modules_are_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"0\.scale is no weight of a linear or convolutional layer") as caught:
+        kfac(nn.Sequential(Scaled(), nn.Linear(5, CLASSES)))
+    assert "\n" not in str(caught.value)
+
+
+def test_with_targets_sampled_from_sigmoids_the_curvature_is_the_fisher_matrix() -> None:
+    # A single layer with one input: G is diagonal on average, p (1 - p) of each output.
+    torch.manual_seed(0)
+    model, loss = nn.Linear(1, 3, bias=False).double(), SigmoidCrossEntropy()
+    optimizer, generator = kfac(model), torch.Generator().manual_seed(0)
+    inputs, n = torch.full((20_000, 1), 2.0, dtype=torch.float64), 20_000
+    outputs = model(inputs)
+    optimizer.observe(loss.negative_log_likelihood(outputs, loss.sample(outputs, generator)))
+    p = outputs[0].detach().sigmoid()
+    torch.testing.assert_close(optimizer.layers[0].g, torch.diag(p * (1 - p)), rtol=0, atol=4 * 0.25 / n**0.5)
+    assert optimizer.layers[0].a.item() == 4
+    loss(outputs, torch.rand(n, 3, generator=generator, dtype=torch.float64)).backward()
+    assert all(change.abs().min() > 0 for change in change_of_step(model, optimizer))

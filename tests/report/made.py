@@ -1,10 +1,12 @@
-"""Made records: every case that the report has to tell apart, small enough to be read."""
+"""Made records: every case that the report tells apart, small enough to be read."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ffrepro.report.blocks import Cell, Figures, Grid, Picture, Section
+from ffrepro.report.load import Run
 from ffrepro.runs.record import SCHEMA, Record, Status, write_pictures
 from ffrepro.table import Ablation, Row, Table
 
@@ -22,7 +24,6 @@ def made_table() -> Table:
         about="Errors in percent of the test images.",
         seeds=[0, 1, 2],
         metric="test_error",
-        unit="%",
         rows=[
             row("same", "As in the paper, 4 × 20 ReLU", 1.36, "P", (1.32, 1.40)),
             row("lower", "Lower | than the paper's, in two precisions", 2.00, "M", (1.90, 2.10)),
@@ -107,6 +108,34 @@ def _metrics(error: float) -> dict[str, float | None]:
     }
 
 
+def run(record: Record) -> Run:
+    """A run with this record, which is not on disk."""
+    return Run(record, f"runs/{record.table}/{record.row}/{record.budget}-seed{record.seed}.json", Path())
+
+
+def runs(*errors: float, row: str = "same", **changed: Any) -> list[Run]:
+    """Runs with seeds from 0 that ended with these test errors."""
+    return [run(made_record(row, seed, error, **changed)) for seed, error in enumerate(errors)]
+
+
+def grids(section: Section | None) -> list[Grid]:
+    return [block for block in section.blocks if isinstance(block, Grid)] if section else []
+
+
+def pictures(section: Section | None) -> list[Picture]:
+    figures = [block for block in section.blocks if isinstance(block, Figures)] if section else []
+    return [picture for block in figures for picture in block.pictures]
+
+
+def cells(grid: Grid) -> list[list[str]]:
+    """A grid's rows as plain text."""
+    return [[_plain(cell) for cell in row] for row in grid.rows]
+
+
+def _plain(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else " ".join(piece.text for piece in cell)
+
+
 def write(results: Path, record: Record) -> Path:
     path = results / "runs" / record.table / record.row / f"{record.budget}-seed{record.seed}.json"
     record.write(path)
@@ -131,7 +160,7 @@ def write_made_pictures(record_path: Path) -> None:
 
 
 def write_pictures_without_labels(record_path: Path) -> None:
-    """What an unsupervised net of local fields and a recurrent net leave, in one."""
+    """The pictures of an unsupervised net with local fields and of a recurrent net, together."""
     y, x = np.mgrid[-1:1:28j, -1:1:28j]
     hybrids = np.stack([255 * ((x * np.cos(k) + y * np.sin(k)) > 0) for k in range(6)]).astype(np.uint8)
     positive, negative = (np.roll(np.eye(2, 61, dtype=np.int32) * 100, shift, axis=1) for shift in (14, 5))

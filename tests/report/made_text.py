@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ffrepro.metric import Split
 from ffrepro.runs.record import Record, write_pictures
 from ffrepro.table import Ablation, Claim, Row, Table
 from tests.report.made import made_record, write
+
+_SPLITS: list[Split] = ["test", "train"]
 
 
 def made_text_table() -> Table:
@@ -17,7 +20,6 @@ def made_text_table() -> Table:
         about="From 4 characters the next one is predicted.",
         seeds=[0, 1],
         metric="test_perplexity",
-        unit="",
         rows=[
             Row("fixed", "Fixed random layers", "table8/fixed"),
             Row("learned", "Layers that learn", "table8/learned"),
@@ -26,10 +28,10 @@ def made_text_table() -> Table:
             Row("never", "Never run", "table8/never"),
         ],
         claims=[
-            Claim("Lower with layers that learn", ("learned", "fixed"), "lower", "S"),
-            Claim("Otherwise about as good", ("alike", "learned"), "alike", "M"),
-            Claim("How far from what is counted", ("learned", "counted"), "nothing"),
-            Claim("Lower than what was never run", ("learned", "never"), "lower", "S"),
+            Claim("Lower with layers that learn", ("learned", "fixed"), "lower", "interval", "S", splits=_SPLITS),
+            Claim("Otherwise about as good", ("alike", "learned"), "alike", "interval", "M", splits=_SPLITS),
+            Claim("How far from what is counted", ("learned", "counted"), "nothing", "interval", splits=_SPLITS),
+            Claim("Lower than what was never run", ("learned", "never"), "lower", "interval", "S", splits=_SPLITS),
         ],
         ablations=[
             Ablation("length", "Length of phases: usual rates", "algorithm.phase_length", "usual rates"),

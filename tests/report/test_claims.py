@@ -1,197 +1,162 @@
-"""Claims without numbers: what the intervals of two rows say of them."""
+"""Claims without numbers: the finding of each test, and the rows that count."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import t as student_t
 
-from ffrepro.report import text
-from ffrepro.report.claims import Finding, Measured, claims, found, found_in_points, margin_of_difference, settled
+from ffrepro.metric import named
 from ffrepro.report.compare import compare
-from ffrepro.report.grids import Grid
-from ffrepro.report.groups import Summary
-from ffrepro.report.load import Run
+from ffrepro.report.findings import Measured, finding, welch
+from ffrepro.report.sections import claims
 from ffrepro.runs.record import Record
-from ffrepro.table import Claim, Row
-from tests.report.made import made_record, made_table
+from ffrepro.table import Claim, Row, Says, Test
+from tests.report.made import cells, grids, made_record, made_table, run
 from tests.report.made_text import made_text_record, made_text_table
 
-LOWER = Claim("", ("a", "b"), "lower", "S")
-ALIKE = Claim("", ("a", "b"), "alike", "S")
-LOW, MIDDLE, HIGH = Measured(7, 6.5, 7.5), Measured(8, 7.4, 8.6), Measured(9, 8.5, 9.5)
+ERROR, ACCURACY = named("test_error"), named("test_accuracy")
+LOW, MIDDLE, HIGH = (Measured((mean,), (mean - 0.5, mean + 0.5)) for mean in (7.0, 7.8, 9.0))
+
+
+def claim(says: Says, test: Test, **limit: float) -> Claim:
+    return Claim("", ("a", "b"), says, test, "S", **limit)
 
 
 @pytest.mark.parametrize(
-    ("claim", "first", "second", "finding"),
+    ("says", "first", "second", "found"),
     [
-        (LOWER, LOW, HIGH, "holds"),
-        (LOWER, HIGH, LOW, "does not hold"),
-        (LOWER, LOW, MIDDLE, "undecided"),
-        (LOWER, MIDDLE, LOW, "undecided"),
-        (ALIKE, LOW, MIDDLE, "holds"),
-        (ALIKE, LOW, HIGH, "does not hold"),
-        (ALIKE, HIGH, LOW, "does not hold"),
-        (Claim("", ("a", "b"), "nothing"), LOW, HIGH, "no claim"),
+        ("lower", LOW, HIGH, "holds"),
+        ("lower", HIGH, LOW, "does not hold"),
+        ("lower", LOW, MIDDLE, "undecided"),
+        ("alike", LOW, MIDDLE, "holds"),
+        ("alike", HIGH, LOW, "does not hold"),
+        ("nothing", LOW, HIGH, "no claim"),
+        ("lower", LOW, Measured((9.0,)), "not measured"),
     ],
 )
-def test_intervals_decide(claim: Claim, first: Measured, second: Measured, finding: Finding) -> None:
-    assert found(claim, first, second) == finding
-
-
-def test_each_claim_is_tested_on_held_out_and_on_training_text() -> None:
-    figures = {("fixed", 0): 9.0, ("fixed", 1): 9.2, ("learned", 0): 7.0, ("learned", 1): 7.2, ("counted", 0): 6.0}
-    runs = [Run(made_text_record(row, seed, one), "runs/x.json", Path()) for (row, seed), one in figures.items()]
-    grid = claims(compare(made_text_table(), runs))
-
-    assert grid is not None
-    assert [line.label for line in grid.lines][::2] == [line.label for line in grid.lines][1::2]
-    cells = [line.cells for line in grid.lines]
-    assert cells[0] == ("held-out text", "holds", "7.10 (6.74 to 7.46)", "9.10 (8.64 to 9.55)", "0.78")
-    assert cells[1] == ("training text", "holds", "3.55 (3.37 to 3.73)", "4.55 (4.32 to 4.78)", "0.78")
-    assert [one[1] for one in cells[2:]] == ["not measured"] * 2 + ["no claim"] * 2 + ["not measured"] * 2
-    assert cells[4][4] == "1.18"
-
-
-def test_a_claim_waits_for_all_seeds() -> None:
-    runs = [
-        Run(made_text_record(row, 0, one), "runs/x.json", Path()) for row, one in (("fixed", 9.0), ("learned", 7.0))
-    ]
-    grid = claims(compare(made_text_table(), runs))
-
-    assert grid is not None
-    assert grid.lines[0].cells[1] == "incomplete"
+def test_intervals_decide(says: Says, first: Measured, second: Measured, found: str) -> None:
+    assert finding(claim(says, "interval"), ERROR, first, second) == found
 
 
 @pytest.mark.parametrize(
-    ("says", "points", "first", "second", "finding"),
+    ("says", "first", "second", "found"),
     [
-        ("within", 3.0, 28.0, 25.0, "holds"),
-        ("within", 3.0, 28.1, 25.0, "does not hold"),
-        ("within", 3.0, 20.0, 25.0, "holds"),  # better
-        ("worse", 10.0, 45.0, 35.0, "holds"),
-        ("worse", 10.0, 44.9, 35.0, "does not hold"),
+        ("lower", (1.0, 1.1, 1.2), (2.0, 2.1), "holds"),
+        ("lower", (2.0, 2.1), (1.0, 1.1, 1.2), "does not hold"),
+        ("lower", (1.0, 1.5), (1.1, 1.6), "undecided"),
+        ("alike", (1.0, 1.5), (1.1, 1.6), "holds"),
+        ("alike", (1.0, 1.1, 1.2), (2.0, 2.1), "does not hold"),
+        ("alike", (1.0,), (2.0, 2.1), "undecided"),
     ],
 )
-def test_points_decide_of_errors(
-    says: Literal["within", "worse"], points: float, first: float, second: float, finding: Finding
+def test_welchs_interval_decides(says: Says, first: tuple[float, ...], second: tuple[float, ...], found: str) -> None:
+    assert finding(claim(says, "welch"), ERROR, Measured(first), Measured(second)) == found
+
+
+@pytest.mark.parametrize(("first", "found"), [(4.9, "holds"), (5.0, "holds"), (5.1, "does not hold")])
+def test_a_ratio_decides(first: float, found: str) -> None:
+    assert finding(claim("lower", "ratio", ratio=0.5), ERROR, Measured((first,)), Measured((10.0,))) == found
+
+
+@pytest.mark.parametrize(
+    ("says", "points", "first", "second", "found"),
+    [
+        ("within", 3.0, (28.0,), (25.0,), "holds, not settled"),
+        ("within", 3.0, (28.1,), (25.0,), "does not hold, not settled"),
+        ("worse", 10.0, (45.0,), (35.0,), "holds, not settled"),
+        ("worse", 10.0, (44.9,), (35.0,), "does not hold, not settled"),
+        ("within", 3.0, (31.9, 32.1), (29.9, 30.1), "holds"),  # 2 points worse, 1.39 to 2.61
+        ("within", 3.0, (32.4, 32.6), (29.9, 30.1), "holds, not settled"),  # 1.89 to 3.11
+        ("within", 3.0, (25.9, 26.1), (29.9, 30.1), "holds"),  # better
+        ("worse", 3.0, (39.9, 40.1), (29.9, 30.1), "holds"),
+    ],
+)
+def test_points_decide(
+    says: Says, points: float, first: tuple[float, ...], second: tuple[float, ...], found: str
 ) -> None:
-    claim = Claim("", ("a", "b"), says, "S", points)
-    assert found_in_points(claim, first, second) == finding
+    assert finding(claim(says, "points", points=points), ERROR, Measured(first), Measured(second)) == found
+    accuracies = (Measured(tuple(100 - error for error in errors)) for errors in (first, second))
+    assert finding(claim(says, "points", points=points), ACCURACY, *accuracies) == found
 
 
-def summary(*errors: float) -> Summary:
-    mean = sum(errors) / len(errors)
-    squares = sum((error - mean) ** 2 for error in errors)
-    return Summary(len(errors), mean, (squares / (len(errors) - 1)) ** 0.5 if len(errors) > 1 else None)
-
-
-@pytest.mark.parametrize("errors", [((25.1, 24.6, 25.4), (24.4, 23.5)), ((1.0, 1.1), (2.0, 2.5, 2.2, 2.9))])
-def test_the_interval_of_a_difference_is_welchs(errors: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
-    low, high = ttest_ind(*errors, equal_var=False).confidence_interval(0.95)
-    assert margin_of_difference(*(summary(*one) for one in errors)) == pytest.approx((high - low) / 2, rel=1e-12)
+def test_the_interval_of_a_difference_is_welchs() -> None:
+    # By hand, from B. L. Welch, The generalization of "Student's" problem, Biometrika 34, 1947.
+    first, second = (1.0, 2.0, 3.0), (4.0, 8.0)
+    of_means = 1 / 3, 8 / 2  # the variances 1 and 8 over the numbers of values
+    freedom = sum(of_means) ** 2 / (of_means[0] ** 2 / 2 + of_means[1] ** 2 / 1)
+    margin = student_t.ppf(0.975, freedom) * sum(of_means) ** 0.5
+    assert welch(first, second) == pytest.approx((-4 - margin, -4 + margin))
 
 
 def test_a_difference_without_spread_has_no_interval() -> None:
-    assert margin_of_difference(summary(25.0), summary(24.0, 24.5)) is None
-    assert margin_of_difference(summary(25.0, 25.0), summary(24.0, 24.0)) is None
-    assert margin_of_difference(Summary(3, 31.1, 4e-15), Summary(3, 30.2, 0.0)) is None  # as rounding leaves them
+    assert welch((25.0,), (24.0, 24.5)) is None
+    assert welch((25.0, 25.0), (24.0, 24.0)) is None
+    assert welch((0.1 + 0.2, 0.3), (0.3, 0.3)) is None  # rounding
+    assert welch((25.0, 25.0), (24.0, 24.5)) is not None
 
 
-def test_a_claim_is_settled_where_the_interval_lies_on_one_side() -> None:
-    claim = Claim("", ("a", "b"), "within", "S", 3.0)
-    assert settled(claim, 2.0, 0.9)
-    assert settled(claim, 4.0, 0.9)
-    assert not settled(claim, 2.0, 1.1)
-    assert not settled(claim, 4.0, 1.0)
+def test_each_claim_is_tested_on_its_splits() -> None:
+    figures = {("fixed", 0): 9.0, ("fixed", 1): 9.2, ("learned", 0): 7.0, ("learned", 1): 7.2, ("counted", 0): 6.0}
+    found = [run(made_text_record(row, seed, perplexity)) for (row, seed), perplexity in figures.items()]
+    (grid,) = grids(claims.section(compare(made_text_table(), found)))
+    rows = cells(grid)
+
+    lower = "Lower with layers that learn (S)"
+    assert rows[0] == [lower, "Test perplexity", "holds", "7.10 (6.74 to 7.46)", "9.10 (8.64 to 9.55)", "0.78"]
+    assert rows[1] == [lower, "Training perplexity", "holds", "3.55 (3.37 to 3.73)", "4.55 (4.32 to 4.78)", "0.78"]
+    assert [row[2] for row in rows[2:]] == ["not measured"] * 2 + ["no claim"] * 2 + ["not measured"] * 2
+    assert rows[4][5] == "1.18"
 
 
-def test_a_claim_in_points_is_tested_on_test_errors_of_full_rows() -> None:
-    def row(name: str) -> Row:
-        return Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0])
+def finding_of(tested: Claim, *records: Record, seeds: int = 2) -> list[str]:
+    """The cells of a claim about the rows `deep` and `shallow`, from the finding on."""
+    rows = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=list(range(seeds))) for name in ("deep", "shallow")]
+    table = replace(made_table(), rows=rows, claims=[tested])
+    (grid,) = grids(claims.section(compare(table, [run(record) for record in records])))
+    return cells(grid)[0][2:]
 
-    table = replace(
-        made_table(),
-        rows=[row("deep"), row("shallow"), row("never")],
-        claims=[
-            Claim("Deep is within 3 points of shallow", ("deep", "shallow"), "within", "S", 3.0),
-            Claim("Never run", ("never", "deep"), "worse", None, 10.0),
-        ],
+
+WITHIN = Claim("Within 3 points", ("deep", "shallow"), "within", "points", "S", points=3.0)
+WORSE = Claim("10 points worse", ("deep", "shallow"), "worse", "points", "S", points=10.0)
+SHALLOW = [made_record("shallow", seed, error) for seed, error in enumerate((29.9, 30.1))]
+
+
+def test_a_claim_has_the_difference_with_its_interval() -> None:
+    deep = [made_record("deep", seed, error) for seed, error in enumerate((31.9, 32.1))]
+    found = ["holds", "32.00 ± 0.14", "30.00 ± 0.14", "+2.00 (+1.39 to +2.61)"]
+    assert finding_of(WITHIN, *deep, *SHALLOW) == found
+    assert finding_of(WITHIN, deep[0], SHALLOW[0], seeds=1) == ["holds, not settled", "31.90", "29.90", "+2.00"]
+
+
+def test_a_claim_waits_for_full_runs_with_all_seeds() -> None:
+    deep = [made_record("deep", seed, 32.0) for seed in (0, 1)]
+    assert finding_of(WITHIN, deep[0], *SHALLOW)[0] == "incomplete"
+    assert finding_of(WITHIN, *deep, SHALLOW[0])[0] == "incomplete"
+    assert finding_of(WITHIN, *deep)[0] == "not measured"
+    preview = [replace(record, budget="quick") for record in deep]
+    assert finding_of(WITHIN, *preview, *SHALLOW)[0] == "incomplete"
+
+
+def test_a_claim_about_rows_with_an_interval_of_the_papers_is_tested() -> None:
+    records = [made_record("same", seed, error) for seed, error in enumerate((1.36, 1.36, 1.36))]
+    records += [made_record("lower", seed, 2.0) for seed in range(3)]
+    about = Claim("", ("same", "lower"), "lower", "ratio", ratio=0.7)
+    (grid,) = grids(claims.section(compare(replace(made_table(), claims=[about]), list(map(run, records)))))
+    assert cells(grid)[0][2:] == ["holds", "1.36 ± 0.00", "2.00 ± 0.00", "0.68"]
+
+
+def test_a_seed_that_diverged_is_worse_than_any_number() -> None:
+    gone = [made_record("deep", seed, status="diverged", error="in epoch 1") for seed in (0, 1)]
+    half = [gone[0], made_record("deep", 1, 31.0)]
+    assert finding_of(WORSE, *gone, *SHALLOW)[0] == "holds: it diverged"
+    assert finding_of(WORSE, gone[0], *SHALLOW)[0] == "incomplete"
+    assert finding_of(WORSE, *gone, SHALLOW[0])[0] == "incomplete"
+    assert finding_of(WITHIN, *gone, *SHALLOW)[0] == "does not hold: it diverged"
+    assert finding_of(WITHIN, *half, *SHALLOW)[0] == "does not hold: it diverged"
+    assert finding_of(WORSE, *half, gone[0])[0] == "not measured"
+    # The seeds that are left settle nothing.
+    assert finding_of(WORSE, *half, *SHALLOW)[0] == "does not hold, not settled"
+    left = [*half, made_record("deep", 2, 31.1)]
+    assert (
+        finding_of(WORSE, *left, *SHALLOW, made_record("shallow", 2, 30.0), seeds=3)[0] == "does not hold, not settled"
     )
-
-    def grid(budget: str) -> Grid:
-        recorded = [made_record("deep", 0, 32.5, budget=budget), made_record("shallow", 0, 30.0)]
-        made = claims(compare(table, [Run(one, "runs/x.json", Path()) for one in recorded]))
-        assert made is not None
-        return made
-
-    first, second = grid("paper").lines
-    assert (first.label, first.cells) == (
-        "Deep is within 3 points of shallow (S)",
-        ("holds, not settled", "32.50", "30.00", "+2.50"),
-    )
-    assert (second.label, second.cells) == ("Never run", ("not measured", "–", "32.50", "–"))
-    assert grid("quick").lines[0].cells[0] == "incomplete"
-    assert grid("quick").lines[0].kinds == ["reduced: quick budget"]
-
-
-@pytest.mark.parametrize(
-    ("deep", "cells"),
-    [
-        ((31.9, 32.1), ("holds", "32.00 ± 0.14", "30.00 ± 0.14", "+2.00 (+1.39 to +2.61)")),
-        ((32.4, 32.6), ("holds, not settled", "32.50 ± 0.14", "30.00 ± 0.14", "+2.50 (+1.89 to +3.11)")),
-        ((33.4, 33.6), ("does not hold, not settled", "33.50 ± 0.14", "30.00 ± 0.14", "+3.50 (+2.89 to +4.11)")),
-        ((25.9, 26.1), ("holds", "26.00 ± 0.14", "30.00 ± 0.14", "−4.00 (−4.61 to −3.39)")),
-    ],
-)
-def test_a_claim_in_points_says_whether_seeds_settle_it(deep: tuple[float, float], cells: tuple[str, ...]) -> None:
-    rows = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1]) for name in ("deep", "shallow")]
-    claim = Claim("Deep is within 3 points of shallow", ("deep", "shallow"), "within", "S", 3.0)
-    recorded = [made_record("shallow", 0, 29.9), made_record("shallow", 1, 30.1)]
-    recorded += [made_record("deep", seed, error) for seed, error in enumerate(deep)]
-    grid = claims(
-        compare(replace(made_table(), rows=rows, claims=[claim]), [Run(one, "runs/x.json", Path()) for one in recorded])
-    )
-    assert grid is not None
-    assert grid.lines[0].cells == cells
-
-
-def test_a_row_that_diverged_with_all_seeds_is_worse_by_any_number_of_points() -> None:
-    rows = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1]) for name in ("deep", "shallow")]
-    claim = Claim("Deep is 10 points worse", ("deep", "shallow"), "worse", "S", 10.0)
-
-    def finding(claim: Claim, *records: Record) -> str:
-        found = [Run(one, "runs/x.json", Path()) for one in records]
-        grid = claims(compare(replace(made_table(), rows=rows, claims=[claim]), found))
-        assert grid is not None
-        return grid.lines[0].cells[0]
-
-    shallow = [made_record("shallow", seed, 30.0) for seed in (0, 1)]
-    deep = [made_record("deep", seed, status="diverged", error="in epoch 1") for seed in (0, 1)]
-    assert finding(claim, *deep, *shallow) == "holds: it diverged"
-    assert finding(claim, deep[0], *shallow) == "incomplete"
-    assert finding(claim, *deep, shallow[0]) == "incomplete"
-    # A single seed that diverged is not within any number of points.
-    assert finding(replace(claim, says="within", points=3.0), *deep, *shallow) == "does not hold: it diverged"
-    half = [deep[0], made_record("deep", 1, 31.0)]
-    assert finding(replace(claim, says="within", points=3.0), *half, *shallow) == "does not hold: it diverged"
-    assert finding(claim, *half, *shallow) == "does not hold, not settled"
-    assert finding(claim, deep[0], made_record("deep", 1, 90.0), *shallow) == "holds, not settled"
-    assert finding(claim, made_record("deep", 1, 90.0), *shallow) == "incomplete"
-    assert finding(claim, *half, deep[0]) == "not measured"
-    # What is left of the seeds settles nothing.
-    wanted = [Row(name, name, f"table9/{name}", 30.0, "M", seeds=[0, 1, 2]) for name in ("deep", "shallow")]
-    rows[:] = wanted
-    shallow = [made_record("shallow", seed, error) for seed, error in enumerate((29.9, 30.0, 30.1))]
-    left = [deep[0], made_record("deep", 1, 31.0), made_record("deep", 2, 31.1)]
-    assert finding(claim, *left, *shallow) == "does not hold, not settled"
-
-
-def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:
-    table = replace(made_table(), rows=[Row("deep", "deep", "table9/deep", 30.0, "M", seeds=[0])])
-    (row,) = compare(table, [Run(made_record("deep", 0, 32.5), "runs/x.json", Path())]).rows
-    assert (row.verdict, row.difference) == ("measured", None)
-    assert text.mark(row) == "M, recalled, other data"
-    assert text.mark(replace(row, spec=replace(row.spec, reproduced=(29.0, 31.0)))) == "M, recalled"
-    assert text.mark(replace(row, spec=replace(row.spec, mark=None))) == ""

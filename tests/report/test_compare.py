@@ -1,26 +1,17 @@
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ffrepro.metric import named
 from ffrepro.report import text
 from ffrepro.report.compare import RowResult, compare, judged
-from ffrepro.report.figures import of_table
-from ffrepro.report.groups import Summary, by_epoch, group, summarize
+from ffrepro.report.groups import by_epoch, group, summarize
 from ffrepro.report.load import Run
-from ffrepro.runs.record import Record
+from ffrepro.report.sections import comparison
 from ffrepro.table import Row
-from tests.report.made import made_record, made_table
-
-
-def run(record: Record) -> Run:
-    return Run(record, f"runs/{record.table}/{record.row}/{record.budget}-seed{record.seed}.json", Path())
-
-
-def runs(*errors: float, row: str = "same", **changed: Any) -> list[Run]:
-    return [run(made_record(row, seed, error, **changed)) for seed, error in enumerate(errors)]
+from tests.report.made import cells, made_record, made_table, run, runs
 
 
 def row_of(found: list[Run], name: str = "same") -> RowResult:
@@ -40,7 +31,7 @@ def test_one_seed_has_no_standard_deviation() -> None:
     found = summarize([{"test_error": 1.5}])["test_error"]
 
     assert (found.n, found.mean, found.std) == (1, 1.5, None)
-    assert text.summary(found) == "1.50"
+    assert text.summary(found, named("test_error")) == "1.50"
 
 
 def test_a_metric_is_averaged_over_the_runs_that_have_it() -> None:
@@ -70,7 +61,12 @@ def test_history_by_epoch() -> None:
     ],
 )
 def test_a_full_result_is_judged_by_the_interval_ends_included(mean: float, verdict: str) -> None:
-    assert judged(mean, (1.32, 1.40)) == verdict
+    assert judged(mean, (1.32, 1.40), named("test_error")) == verdict
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(90.0, "worse"), (91.5, "reproduced"), (93.0, "better")])
+def test_a_higher_accuracy_is_better(mean: float, verdict: str) -> None:
+    assert judged(mean, (91.0, 92.0), named("test_accuracy")) == verdict
 
 
 def test_no_record_is_not_run() -> None:
@@ -94,7 +90,10 @@ def test_budgets_are_never_averaged_and_the_papers_comes_first() -> None:
 
     assert row.shown is not None
     assert (row.shown.budget, row.shown.summaries["test_error"].mean) == ("paper", 1.36)
-    assert [(one.budget, one.summaries["test_error"].mean) for one in row.others] == [("quick", 10.0), ("smoke", 30.0)]
+    assert [(own.budget, own.summaries["test_error"].mean) for own in row.groups[1:]] == [
+        ("quick", 10.0),
+        ("smoke", 30.0),
+    ]
 
 
 def test_stand_in_data_are_never_averaged_with_the_data() -> None:
@@ -105,7 +104,10 @@ def test_stand_in_data_are_never_averaged_with_the_data() -> None:
 
     assert row.shown is not None
     assert not row.shown.stand_in
-    assert [(one.budget, one.stand_in, len(one.runs)) for one in row.others] == [("quick", True, 1), ("smoke", True, 1)]
+    assert [(own.budget, own.stand_in, len(own.runs)) for own in row.groups[1:]] == [
+        ("quick", True, 1),
+        ("smoke", True, 1),
+    ]
 
 
 def test_a_diverged_run_is_not_averaged_but_told() -> None:
@@ -144,9 +146,10 @@ def test_seeds_not_asked_for_are_named() -> None:
 
 
 def test_different_precisions_and_configurations_are_told() -> None:
-    goodness = {"goodness": {"_target_": "ffrepro.forward_forward.goodness.MeanOfSquares"}}
+    goodness = {"_target_": "ffrepro.forward_forward.goodness.MeanOfSquares"}
     config = made_record("same").config
-    other = row_of([*runs(1.36), run(made_record("same", 1, 1.36, config=config | goodness))])
+    with_goodness = config | {"algorithm": config["algorithm"] | {"goodness": goodness}}
+    other = row_of([*runs(1.36), run(made_record("same", 1, 1.36, config=with_goodness))])
     assert text.notes(other) == ["The runs differ in more than their seed: their configurations are not the same."]
     changed = made_record("same", 1, 1.36, precision="bf16", config={"algorithm": {"learning_rate": 0.02}})
 
@@ -175,33 +178,34 @@ def test_two_tests_of_the_same_nets_are_two_rows_of_one_group_of_runs() -> None:
     for one in recorded:
         one.record.metrics["train_error_softmax"] = 0.5
     result = compare(replace(made_table(), rows=[first, second]), recorded)
-    goodness, softmax = result.rows
+    goodness, _ = result.rows
     assert (first.title, second.title) == ("A net; every label", "A net; softmax")
-    assert goodness.shown is not None
-    assert goodness.shown.headline == Summary(3, pytest.approx(1.40), pytest.approx(0.1))
-    assert goodness.train == Summary(3, pytest.approx(0.90), pytest.approx(0.1))
-    assert softmax.shown is not None
-    assert softmax.shown.headline == Summary(3, pytest.approx(1.60), pytest.approx(0.1))
-    assert softmax.train == Summary(3, 0.5, 0.0)
+    assert [row[1:3] for row in cells(comparison.grid(result))] == [
+        ["1.36 % S training 0.90 % M", "1.40 ± 0.10 % training 0.90 ± 0.10 %"],
+        ["1.36 % S training 0.90 % M", "1.60 ± 0.10 % training 0.50 ± 0.00 %"],
+    ]
     assert [row.verdict for row in result.rows] == ["reproduced", "worse"]
-    assert result.has_training_numbers
     assert result.nets == (goodness,)
     assert len(result.groups) == 1  # each run is listed once
     assert result.strays == ()
-    assert not compare(made_table(), []).has_training_numbers
 
 
-def test_groups_without_a_table_take_the_metric_that_is_there() -> None:
-    found = group([run(made_record("a", 0, metrics={"test_perplexity": 90.0}))])
+def test_runs_of_no_table_are_listed_by_what_was_held_out() -> None:
+    def metric(*names: str) -> str:
+        return group([run(made_record("a", 0, metrics=dict.fromkeys(names, 1.0)))])["a"][0].metric.name
 
-    assert found["a"][0].metric == "test_perplexity"
+    assert metric("test_perplexity") == "test_perplexity"
+    assert metric("test_loss", "validation_loss") == "validation_loss"
+    assert metric("test_error", "validation_loss_layer_1", "validation_loss") == "validation_loss"
+    assert metric() == "validation_error"
     assert group([]) == {}
 
 
-@pytest.mark.parametrize(("reproduced", "drawn"), [((1.3, 1.4), True), (None, False)])
-def test_a_papers_number_of_other_data_is_no_line_in_the_learning_curve(
-    reproduced: tuple[float, float] | None, drawn: bool
-) -> None:
-    rows = [replace(row, reproduced=reproduced) for row in made_table().rows if row.name == "same"]
-    (curve,) = of_table(compare(replace(made_table(), rows=rows), runs(1.3, 1.4, 1.35))).curves
-    assert ("The paper's test error: 1.36 %" in curve.alt) == drawn
+def test_a_papers_number_of_other_data_is_shown_and_not_judged() -> None:
+    table = replace(made_table(), rows=[Row("deep", "Deep", "table9/deep", 30.0, "M", seeds=[0])])
+    result = compare(table, runs(32.5, row="deep"))
+    (row,) = result.rows
+    assert (row.verdict, row.difference) == ("measured", None)
+    assert cells(comparison.grid(result, brief=True)) == [
+        ["Deep deep", "30.00 % M recalled, other data", "32.50 %", "1 seed", "measured"]
+    ]

@@ -1,42 +1,36 @@
-"""Rows against an option of theirs: which are drawn, what is said of them, and the maps and signals of their nets."""
+"""Rows against an option, and the C maps and signals of their nets."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from ffrepro import table
-from ffrepro.errors import UserError
-from ffrepro.report import sweeps
+from ffrepro.report.blocks import Picture
 from ffrepro.report.compare import TableResult, compare
 from ffrepro.report.load import Run
+from ffrepro.report.sections import sweeps, theory
 from ffrepro.table import Sweep
-from tests.report.made import made_record, made_table
+from tests.report import made
+from tests.report.made import made_record, made_table, pictures
 
 DEPTHS = Sweep("Without shortcuts", "depth", [10, 20], {"Plain": ["same", "lower"], "Shaped": ["higher", "preview"]})
 MAP = np.linspace(0.25, 1, 5)
 
 
-class Kept(Run):
-    """A run whose pictures are given."""
-
-    arrays: dict[str, np.ndarray]
-
-    @property
-    def pictures(self) -> dict[str, np.ndarray]:  # type: ignore[override]
-        return self.arrays
-
-
-def run(
-    row: str, test_error: float, *, seed: int = 0, arrays: dict[str, np.ndarray] | None = None, **changed: Any
-) -> Run:
-    found = Kept(made_record(row, seed, test_error, **changed), "runs/x.json", Path())
-    object.__setattr__(found, "arrays", arrays or {})
+def run(row: str, test_error: float, *, arrays: dict[str, np.ndarray] | None = None, **changed: Any) -> Run:
+    """A run with these pictures."""
+    found = made.run(made_record(row, test_error=test_error, **changed))
+    vars(found)["pictures"] = arrays or {}  # instead of those on disk
     return found
+
+
+def errors(table: TableResult) -> list[Picture]:
+    return pictures(sweeps.section(table))
+
+
+def maps(table: TableResult) -> list[Picture]:
+    return pictures(theory.section(table))
 
 
 def result(*runs: Run, **changed: Any) -> TableResult:
@@ -44,25 +38,23 @@ def result(*runs: Run, **changed: Any) -> TableResult:
 
 
 def test_errors_are_means_over_seeds_beside_the_papers() -> None:
-    (picture,) = sweeps.errors(
-        result(run("same", 4.0), run("same", 5.0, seed=1), run("lower", 9.0), run("higher", 3.0))
-    )
+    (picture,) = errors(result(run("same", 4.0), run("same", 5.0, seed=1), run("lower", 9.0), run("higher", 3.0)))
     assert picture.title == "Without shortcuts"
     assert picture.alt == (
-        "Error against depth, Without shortcuts. Plain, ours: 4.50 % at 10, 9.00 % at 20; Plain, the paper's: 1.36 % "
-        "at 10, 2.00 % at 20; Shaped, ours: 3.00 % at 10; Shaped, the paper's: 1.00 % at 10, 1.50 % at 20."
+        "Test error against depth, Without shortcuts. Plain, ours: 4.50 % at 10, 9.00 % at 20; Plain, the paper's: "
+        "1.36 % at 10, 2.00 % at 20; Shaped, ours: 3.00 % at 10; Shaped, the paper's: 1.00 % at 10, 1.50 % at 20."
     )
     assert set(picture.files) == {"table9-sweep-1.svg", "table9-sweep-1-dark.svg"}
     assert "reduced" not in picture.caption
-    (of_one_line,) = sweeps.errors(result(run("higher", 3.0)))
+    (of_one_line,) = errors(result(run("higher", 3.0)))
     assert "Plain, ours" not in of_one_line.alt
-    assert sweeps.errors(result()) == []
-    assert sweeps.errors(result(run("same", 4.0), sweeps=[])) == []
+    assert errors(result()) == []
+    assert errors(result(run("same", 4.0), sweeps=[])) == []
 
 
 def test_what_is_reduced_or_has_no_paper_is_said_and_drawn() -> None:
     rows = [replace(row, paper=None, mark=None, reproduced=None) for row in made_table().rows]
-    (picture,) = sweeps.errors(result(run("same", 4.0), run("higher", 3.0, budget="quick"), rows=rows))
+    (picture,) = errors(result(run("same", 4.0), run("higher", 3.0, budget="quick"), rows=rows))
     assert "the paper's" not in picture.alt
     assert picture.caption.endswith("; reduced: quick budget.")
 
@@ -77,15 +69,15 @@ def nets(*rows: str, budget: str = "paper", **changed: Any) -> list[Run]:
 
 
 def test_maps_and_signals_are_of_values_for_which_all_lines_have_them() -> None:
-    pictures = sweeps.maps(result(*nets("same", "lower", "higher")))
-    assert [one.title for one in pictures] == ["C maps by depth", "Signals, depth 10"]
-    assert pictures[0].alt.endswith("with a cosine of, at 10: Plain 0.625, Shaped 0.625.")
-    assert "Plain: mean square from 1.00 to 2.00, cosine from 0.10 to 0.700, in theory 0.690; Shaped" in pictures[1].alt
-    both = sweeps.maps(result(*nets("same", "lower", "higher", "preview")))
+    found = maps(result(*nets("same", "lower", "higher")))
+    assert [one.title for one in found] == ["C maps by depth", "Signals, depth 10"]
+    assert found[0].alt.endswith("with a cosine of, at 10: Plain 0.625, Shaped 0.625.")
+    assert "Plain: mean square from 1.00 to 2.00, cosine from 0.10 to 0.700, in theory 0.690; Shaped" in found[1].alt
+    both = maps(result(*nets("same", "lower", "higher", "preview")))
     assert [one.file for one in both] == [
         "table9-sweep-1-maps.svg", "table9-sweep-1-signals-10.svg", "table9-sweep-1-signals-20.svg",
     ]  # fmt: skip
-    assert sweeps.maps(result(*nets("same"))) == []
+    assert maps(result(*nets("same"))) == []
 
 
 @pytest.mark.parametrize(
@@ -99,7 +91,7 @@ def test_maps_and_signals_are_of_values_for_which_all_lines_have_them() -> None:
     ],
 )
 def test_arrays_that_are_missing_or_do_not_fit_are_not_drawn(changed: dict[str, Any], left: list[str]) -> None:
-    assert [one.title for one in sweeps.maps(result(*nets("same", "higher", **changed)))] == left
+    assert [one.title for one in maps(result(*nets("same", "higher", **changed)))] == left
 
 
 def test_nets_of_other_sweeps_are_drawn_once_and_stand_in_for_those_without_pictures() -> None:
@@ -109,48 +101,25 @@ def test_nets_of_other_sweeps_are_drawn_once_and_stand_in_for_those_without_pict
     width = replace(DEPTHS, label="Widths", axis="width")
     found = result(*nets("same", "higher", "broken"), run("lower", 4.0), *nets("never", budget="quick"))
     found = replace(found, spec=replace(found.spec, sweeps=[DEPTHS, other, width]))
-    assert [one.title for one in sweeps.errors(found)] == ["Without shortcuts", "Other optimizer", "Widths"]
-    pictures = {one.file: one for one in sweeps.maps(found)}
-    assert list(pictures) == [
+    assert [one.title for one in errors(found)] == ["Without shortcuts", "Other optimizer", "Widths"]
+    drawn = {picture.file: picture for picture in maps(found)}
+    assert list(drawn) == [
         "table9-sweep-1-maps.svg", "table9-sweep-1-signals-10.svg", "table9-sweep-1-signals-20.svg",
         "table9-sweep-3-maps.svg",
     ]  # fmt: skip
     # At 20 the first sweep's rows keep nothing, and the second's do.
-    assert pictures["table9-sweep-1-signals-10.svg"].caption.endswith("at one place. Seed 0.")
-    assert pictures["table9-sweep-1-signals-20.svg"].caption.endswith("Seed 0; reduced: quick budget.")
-    assert "; reduced: quick budget." in pictures["table9-sweep-1-maps.svg"].caption
-    assert pictures["table9-sweep-3-maps.svg"].alt.endswith("of, at 10: Plain 0.625, Shaped 0.625.")
+    assert drawn["table9-sweep-1-signals-10.svg"].caption.endswith("at one place. Seed 0.")
+    assert drawn["table9-sweep-1-signals-20.svg"].caption.endswith("Seed 0; reduced: quick budget.")
+    assert "; reduced: quick budget." in drawn["table9-sweep-1-maps.svg"].caption
+    assert drawn["table9-sweep-3-maps.svg"].alt.endswith("of, at 10: Plain 0.625, Shaped 0.625.")
 
 
 def test_rows_that_diverged_with_all_seeds_are_named() -> None:
     runs = [run("lower", 0.0, seed=seed, status="diverged", error="epoch 2") for seed in (0, 1, 2)]
-    (picture,) = sweeps.errors(result(run("same", 4.0), *runs))
+    (picture,) = errors(result(run("same", 4.0), *runs))
     assert picture.caption.endswith("; Plain at 20 diverged.")
     assert picture.alt.endswith("; Plain at 20 diverged.")
-    (picture,) = sweeps.errors(result(run("same", 4.0), *runs[:2]))  # a seed is still to come
+    (picture,) = errors(result(run("same", 4.0), *runs[:2]))  # a seed is still to come
     assert "diverged" not in picture.alt
-    (picture,) = sweeps.errors(result(run("same", 4.0), *runs[:2], run("lower", 9.0, seed=2)))
+    (picture,) = errors(result(run("same", 4.0), *runs[:2], run("lower", 9.0, seed=2)))
     assert "diverged" not in picture.alt
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [{}, {"a": ["x"]}, {"a": ["x", "y"], "b": ["x"]}, {"a": ["x", "y"], "b": ["x", "y"], "c": ["x", "y"]}],
-)
-def test_a_sweep_has_a_row_for_each_value_of_each_line(
-    lines: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    described = {"rows": [], "sweeps": [{"label": "L", "axis": "a", "values": [1, 2], "lines": lines}]}
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "table.yaml").write_text(yaml.safe_dump(described))
-    monkeypatch.setattr(table, "EXPERIMENTS", tmp_path)
-    with pytest.raises(UserError, match=re.escape("sweep 'L': expected one or two lines")):
-        table.load("made")
-
-
-@pytest.mark.parametrize("name", table.names())
-def test_sweeps_are_of_rows_of_their_tables(name: str) -> None:
-    spec = table.load(name)
-    for sweep in spec.sweeps:
-        for rows in sweep.lines.values():
-            spec.chosen(rows)

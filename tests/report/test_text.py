@@ -1,9 +1,10 @@
 import pytest
 
+from ffrepro.metric import named
 from ffrepro.report import text
 from ffrepro.report.groups import Summary, group
-from tests.report.made import made_record
-from tests.report.test_compare import row_of, run, runs
+from tests.report.made import made_record, run, runs
+from tests.report.test_compare import row_of
 
 
 @pytest.mark.parametrize(
@@ -18,19 +19,31 @@ from tests.report.test_compare import row_of, run, runs
 def test_as_many_decimals_as_the_verdict_needs(errors: tuple[float, ...], ours: str, difference: str) -> None:
     row = row_of(runs(*errors))
 
-    assert (text.ours(row), text.difference(row)) == (ours, difference)
+    assert (text.ours(row), text.difference(row)) == (f"{ours} %", difference)
 
 
 def test_numbers() -> None:
-    assert text.number(-1.5) == "−1.50"
-    assert text.number(0.012345, "test_loss") == "0.01235"
-    assert text.number(None) == text.NONE
-    assert text.summary(Summary(2, 91.0, 1.0), "test_perplexity") == "91.00 ± 1.00"
-    assert text.summary(Summary(2, 0.5, 0.00123), "test_loss") == "0.5000 ± 0.0012"
-    assert text.summary(Summary(2, -0.0999996, 0.00002), "test_loss") == "−0.1000 ± 0.0000"
-    assert text.summary(Summary(2, 0.0, 0.0), "test_loss") == "0.000 ± 0.000"
-    assert text.summary(Summary(2, 12345.6, 7.8), "samples") == "12346 ± 8"
-    assert text.summary(Summary(1, 0.5, None), "test_loss") == "0.5"
+    assert text.number(-1.5, named("test_error")) == "−1.50"
+    assert text.value(0.012345, named("test_loss")) == "0.01235"
+    assert text.value(1.5, named("test_error")) == "1.50 %"
+    assert text.value(None, named("test_error")) == text.NONE
+    assert text.given(37, named("test_error")) == "37 %"
+    assert text.given(1.4, named("test_error")) == "1.40 %"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "printed"),
+    [
+        ("test_perplexity", Summary(2, 91.0, 1.0), "91.00 ± 1.00"),
+        ("test_loss", Summary(2, 0.5, 0.00123), "0.5000 ± 0.0012"),
+        ("test_loss", Summary(2, -0.0999996, 0.00002), "−0.1000 ± 0.0000"),
+        ("test_loss", Summary(2, 0.0, 0.0), "0.000 ± 0.000"),
+        ("test_loss", Summary(1, 0.5, None), "0.5000"),
+        ("samples", Summary(2, 12345.6, 7.8), "12346 ± 8"),
+    ],
+)
+def test_a_spread_has_the_decimals_of_its_mean(metric: str, value: Summary, printed: str) -> None:
+    assert text.summary(value, named(metric)) == printed
 
 
 @pytest.mark.parametrize(
@@ -52,8 +65,10 @@ def test_absolute_paths_are_taken_out(given: str, printed: str) -> None:
 
 
 def test_what_is_reduced_says_so() -> None:
-    assert text.kind(run(made_record("same", budget="quick", stand_in=True))) == "reduced: quick budget, stand-in data"
-    assert text.kind(run(made_record("same"))) == ""
+    less = run(made_record("same", budget="quick", stand_in=True))
+    assert text.kinds(less) == ["reduced: quick budget", "stand-in data"]
+    assert text.kinds(less, named=False) == ["reduced", "stand-in data"]
+    assert text.kinds(run(made_record("same"))) == []
 
 
 @pytest.mark.parametrize(
@@ -78,14 +93,9 @@ def test_a_device_is_named_with_the_threads_of_a_cpu(
     assert text.device(groups[0]) == said
 
 
-def test_a_dirty_tree_is_marked() -> None:
-    assert text.commit(run(made_record("same", dirty=True))) == "0123456*"
-    assert text.commit(run(made_record("same", git={"commit": None, "dirty": None}))) == "unknown"
-
-
-def test_a_run_that_went_on_with_other_code_names_both_commits() -> None:
-    two = run(made_record("same", git={"commit": "b" * 40, "dirty": False, "earlier": ["a" * 40]}))
-    assert text.commit(two) == "aaaaaaa, bbbbbbb"
+def test_commits_are_named_once_with_a_mark_for_further_changes() -> None:
+    assert text.commits(run(made_record("same", dirty=True))) == ["0123456*"]
+    assert text.commits(run(made_record("same", git={"commit": None, "dirty": None}))) == ["unknown"]
+    resumed = run(made_record("same", git={"commit": "b" * 40, "dirty": False, "earlier": ["a" * 40]}))
     other = run(made_record("same", seed=1, git={"commit": "b" * 40, "dirty": True}))
-    (groups,) = group([two, other]).values()
-    assert text.commits(groups[0]) == ["aaaaaaa", "bbbbbbb", "bbbbbbb*"]
+    assert text.commits(resumed, other) == ["aaaaaaa", "bbbbbbb", "bbbbbbb*"]

@@ -64,7 +64,7 @@ def test_nothing_of_this_machine_is_told(results: Path) -> None:
 
 
 class _Links(HTMLParser):
-    """What a page points to, its anchors, and pictures without words."""
+    """A page's links, its anchors, and pictures without words."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ def test_what_is_less_than_a_reproduction_is_conspicuous(results: Path) -> None:
     assert "The quick budget: reduced." in run
     assert "a metric is not finite after epoch 3" in page(results, "runs/table9-higher-paper-seed2.html")
     assert "recalled" in table
-    assert "removed_row" in table.split("Other records")[1]
+    assert "Other records, of no row in table.yaml: removed_row (paper)." in table
     assert "runs/table9/same/paper-seed7.json" in page(results, "index.html").split("Could not be read")[1]
 
 
@@ -141,7 +141,7 @@ def test_a_runs_page_names_all_its_commits(tmp_path: Path) -> None:
 
     write_report(tmp_path, [made_table()])
 
-    assert f"<code>unknown, {'a' * 40}, {'b' * 40}</code>" in page(tmp_path, "runs/table9-same-paper-seed0.html")
+    assert f"<dd>unknown, {'a' * 40}, {'b' * 40}</dd>" in page(tmp_path, "runs/table9-same-paper-seed0.html")
 
 
 def test_free_text_is_escaped(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_an_unreadable_record_is_named_on_stderr(tmp_path: Path, capsys: pytest.
 def test_no_records_at_all_still_make_a_report(tmp_path: Path) -> None:
     index = write_report(tmp_path, [made_table()])
 
-    assert "7 not run" in index.read_text()
+    assert re.search(r">7\s+<span class=\"verdict not-run\">", index.read_text())
     assert not (tmp_path / "figures").exists()
 
 
@@ -224,8 +224,8 @@ def test_the_headline_numbers_go_into_a_page(tmp_path: Path) -> None:
     text = readme.read_text()
     assert text.startswith("# Top\n\n<!-- results: made -->\nMean ± sample standard deviation over seeds.")
     assert "\n\n**Table 9: made records.**" in text
-    assert text.endswith("counts as reproduced.\n\n<!-- /results -->\n\nBottom\n")
-    assert "| `same` | As in the paper, 4 × 20 ReLU | 1.36 P | 1.37 ± 0.03 | 3 seeds | ✓ reproduced |" in text
+    assert text.endswith("</picture>\n\n<!-- /results -->\n\nBottom\n")
+    assert "| As in the paper, 4 × 20 ReLU `same` | 1.36 % P | **1.37 ± 0.03 %** | 3 seeds | ✓ reproduced |" in text
     assert 'src="results/figures/table9-against-paper.svg"' in text
 
 
@@ -236,14 +236,14 @@ def test_errors_against_an_option_go_into_a_page(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results: made -->\n<!-- /results -->\n")
     write_report(tmp_path / "results", [replace(made_table(), sweeps=[depths])], readme)
-    assert "Without shortcuts:\n\n<picture>" in readme.read_text()
-    assert 'src="results/figures/table9-sweep-1.svg" alt="Error against depth' in readme.read_text()
+    assert "**Without shortcuts.** A line is the mean" in readme.read_text()
+    assert 'src="results/figures/table9-sweep-1.svg" alt="Test error against depth' in readme.read_text()
     assert (tmp_path / "results" / "figures" / "table9-sweep-1.svg").exists()
 
 
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
     in_points = replace(
-        made_table(), claims=[Claim("Lower is within 3 points", ("lower", "same"), "within", "S", points=3.0)]
+        made_table(), claims=[Claim("Lower is within 3 points", ("lower", "same"), "within", "points", points=3.0)]
     )
     write_made_records(tmp_path / "results")
     write_made_text_records(tmp_path / "results")
@@ -257,8 +257,7 @@ def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(tmp_path: P
             if line.startswith("|---"):
                 heads.add(before)
                 assert before.count("|") == line.count("|") == after.count("|"), before
-    assert {"| Claim | Found | First row | Second row | Difference |"} < heads
-    assert {"| Claim | Of | Found | First row | Second row | Ratio |"} < heads
+    assert {f"| Claim | Measured | Found | First row | Second row | {end} |" for end in ("Ratio", "Difference")} < heads
 
 
 def test_an_option_stays_in_its_cell_and_in_its_code_span(tmp_path: Path) -> None:

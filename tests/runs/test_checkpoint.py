@@ -1,5 +1,8 @@
-"""Checkpoints, and the lock that keeps two launches of one run apart."""
+"""Checkpoints, and the lock that refuses a second launch of a run."""
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +27,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(loaded["weights"], weights, strict=True))
 
 
-def test_where_there_is_none_nothing_is_loaded(tmp_path: Path) -> None:
+def test_without_a_checkpoint_nothing_is_loaded(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "run.pt", "abc") is None
 
 
@@ -71,7 +74,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("text", ["CUDA error: an illegal memory access was encountered", "out of memory"])
-def test_what_is_no_fault_of_the_disk_is_not_taken_for_one(
+def test_an_error_of_the_gpu_or_memory_is_not_blamed_on_the_disk(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
@@ -83,7 +86,7 @@ def test_what_is_no_fault_of_the_disk_is_not_taken_for_one(
     assert list(tmp_path.iterdir()) == []
 
 
-# Without PyTorch, which the lock does not use: a start is then cheap.
+# Without PyTorch, which the lock does not need, a process starts fast.
 _HOLDER = """
 import sys, types
 sys.modules["torch"] = types.ModuleType("torch")
@@ -110,7 +113,7 @@ def hold(path: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_second_process_is_refused_until_the_first_is_gone_however_it_goes(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_has_ended_even_if_it_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "run.lock"
     first = hold(path)
     assert first.stdout is not None
@@ -141,7 +144,20 @@ def test_a_lock_is_released_at_the_end_and_after_an_error(tmp_path: Path) -> Non
         pass
 
 
-def test_a_lock_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_created_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"), checkpoint.locked(tmp_path / "file" / "run.lock"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_on_a_file_system_without_locks_the_lock_is_not_held(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with checkpoint.locked(tmp_path / "run.lock") as held:
+        assert not held
+    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]

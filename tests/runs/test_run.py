@@ -288,8 +288,8 @@ def test_another_state_is_not_gone_on_from_and_kept(
 
 
 AT_COMMIT = """
-import ffrepro.runs.record
-ffrepro.runs.record.git_state = lambda: {{"commit": "{letter}" * 40, "dirty": {dirty}}}
+import ffrepro.runs.machine
+ffrepro.runs.machine.git_state = lambda: {{"commit": "{letter}" * 40, "dirty": {dirty}}}
 """
 
 
@@ -323,7 +323,7 @@ def test_a_checkpoint_of_unknown_code_is_not_taken_for_this_ones(
 
 
 def test_outside_a_checkout_nothing_is_said_of_changes(command_line: CommandLine, tmp_path: Path) -> None:
-    unknown = "import ffrepro.runs.record\nffrepro.runs.record.git_state = lambda: dict(commit=None, dirty=None)\n"
+    unknown = "import ffrepro.runs.machine\nffrepro.runs.machine.git_state = lambda: dict(commit=None, dirty=None)\n"
     assert command_line(*SMALL, f"results_dir={tmp_path}", patch=unknown).code == 0
     assert the_record(tmp_path)["git"] == {"commit": None, "dirty": None}
 
@@ -401,7 +401,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing_behind(command_line: CommandLi
 def test_backprop_goes_on_to_the_same_result(command_line: CommandLine, tmp_path: Path) -> None:
     patch = """
 import os, signal
-from ffrepro.algorithm.bp import Backprop
+from ffrepro.algorithm.backprop import Backprop
 original = Backprop.train_epoch
 def train_epoch(self, epoch):
     if epoch == 4:
@@ -558,9 +558,9 @@ def test_a_failed_run_is_run_again(command_line: CommandLine, tmp_path: Path) ->
     patch = """
 import torch
 from ffrepro.architecture.mlp import Mlp
-def build(*arguments, **options):
+def connections(*arguments, **options):
     raise torch.OutOfMemoryError("made up")
-Mlp.build = build
+Mlp.connections = connections
 """
     assert command_line(*SMALL, f"results_dir={tmp_path}", patch=patch).code == 2
     assert the_record(tmp_path)["status"] == "failed"
@@ -637,8 +637,8 @@ def test_a_row_itself_is_recorded_in_its_table(command_line: CommandLine, tmp_pa
         + """
 from ffrepro.architecture.mlp import Mlp
 init = Mlp.__init__
-def narrow(self, widths, init_gain):
-    init(self, [16 for _ in widths], init_gain)
+def narrow(self, widths, init_variance_scale):
+    init(self, [16 for _ in widths], init_variance_scale)
 narrow.__annotations__ = init.__annotations__
 Mlp.__init__ = narrow
 """
@@ -702,7 +702,7 @@ def test_a_run_on_text_leaves_perplexities(row: str, command_line: CommandLine, 
     assert set(epoch) == {"loss", "running_perplexity", "validation_perplexity"}
     assert epoch["validation_perplexity"] == metrics["validation_perplexity"]
     assert (epoch["running_perplexity"] == pytest.approx(math.exp(epoch["loss"]))) == (row == "bp")
-    assert f"test perplexity {metrics['test_perplexity']:.2f} (smoke budget" in finished.err.splitlines()[-1]
+    assert f"Test perplexity {metrics['test_perplexity']:.2f} (smoke budget" in finished.err.splitlines()[-1]
     (path,) = (tmp_path / "runs").rglob("*.npz")
     with np.load(path) as pictures:
         assert set(pictures) == {"first_layer_fields", "text_temperature_1", "text_temperature_0.5"}
@@ -885,7 +885,10 @@ def test_of_a_curve_that_ends_at_none_even_the_last_epoch_learns(
     command += ["architecture.widths=[32,32]", "budget.train_examples=300"]
     command += ["dataset.path=" + str(tmp_path / "text")] if "table3" in experiment else ["dataset=digits"]
     (tmp_path / "text").write_text(made_up_text(60_000))
-    none = "from ffrepro.schedule import WarmUpThenCosine\nWarmUpThenCosine.gain_of = lambda *_: 0.0\n"
+    none = """
+from ffrepro.schedule import WarmUpThenCosine
+WarmUpThenCosine.lr_factor = WarmUpThenCosine.lr_factor_at_step = lambda *_: 0.0
+"""
     losses = []
     for name, patch in (("some", ""), ("none", none)):
         finished = command_line(*command, f"results_dir={tmp_path / name}", patch=patch)
@@ -901,7 +904,7 @@ FFSupervised.evaluate = lambda self, split: {"loss": 0.5}
 """
     finished = command_line(*SMALL, f"results_dir={tmp_path}", patch=patch)
     assert finished.code == 0, finished.err
-    assert "test loss 0.50 (smoke budget: no reproduction)" in finished.err
+    assert "Test loss 0.5000 (smoke budget: no reproduction)" in finished.err
 
 
 def test_want_of_memory_for_the_data_is_told_in_one_line(command_line: CommandLine, tmp_path: Path) -> None:
@@ -1014,7 +1017,7 @@ socket.socket.connect = local_only
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Job]:
-    digits = Digits(name="digits", validation=0, stand_in=False).load(torch.device("cpu"))
+    digits = Digits(name="digits", validation=0, targets="labels", stand_in=False).load(torch.device("cpu"))
     monkeypatch.setattr("ffrepro.runs.job._load_dataset", lambda config, device: digits)
 
     def of_options(*options: str) -> Job:

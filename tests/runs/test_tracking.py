@@ -33,7 +33,7 @@ def test_off_a_terminal_the_last_epoch_has_a_line_with_figures(capsys: pytest.Ca
         terminal.epoch(3, {"loss": 0.25, "validation_error": 1.5})
     out, err = capsys.readouterr()
     assert out == ""
-    assert "row seed 0: epoch 3/3  loss 0.25  validation error 1.50 %" in err
+    assert "row seed 0: epoch 3/3  loss 0.2500  validation error 1.50 %" in err
 
 
 def test_off_a_terminal_quick_epochs_do_not_flood(
@@ -49,7 +49,7 @@ def test_off_a_terminal_quick_epochs_do_not_flood(
     assert 9 <= len(lines) <= 12
     assert "epoch 100/100" in lines[-1]
     # 12 epochs in 12 seconds: 88 are left.
-    assert lines[1].endswith("epoch 12/100  loss 0.50  88 s left")
+    assert lines[1].endswith("epoch 12/100  loss 0.5000  88 s left")
 
 
 def test_time_left_counts_only_this_launchs_epochs(

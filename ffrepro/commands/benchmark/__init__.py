@@ -1,8 +1,8 @@
-"""Time and memory of training on this machine, beside the bare matrix products of the same shapes.
+"""Time and memory of training on this machine, compared with bare matrix products of the same shapes.
 
-Full speed is reached once most data are told apart, so every net is trained for a while first, on few of them; an
-epoch's time is that of some minibatches, times the minibatches of an epoch. What is compared is timed in turn, so that
-a busy machine slows both.
+Training reaches its full speed once most data are told apart, so every net first trains for a while on few examples.
+The time of an epoch is measured on some minibatches and multiplied. Two times to be compared are measured in turn, so
+that a busy machine affects both.
 """
 
 import argparse
@@ -16,21 +16,22 @@ import torch
 from rich.console import Console
 
 from ffrepro.commands.benchmark import deep_nets, rows
-from ffrepro.commands.command_line import in_one_line
+from ffrepro.commands.benchmark.cases import CASES, MEMORY_CASES
+from ffrepro.commands.command_line import run_program
 from ffrepro.device import choose_device, choose_precision
 from ffrepro.errors import DataNotFoundError, UserError
 from ffrepro.files import written_atomically
 from ffrepro.paths import from_root
-from ffrepro.runs.record import environment, git_state
+from ffrepro.runs.machine import environment, git_state
 
-# On a device, in a precision: what is to be said in a line, and what is to be kept.
+# Device and precision -> a line of text, and values for the file.
 Measurement = Callable[[torch.device, str], tuple[str, dict[str, Any]]]
 
 PARTS: dict[str, list[Measurement]] = {
-    "epochs": [*(partial(rows.epoch, case) for case in rows.CASES), rows.hybrids],
+    "epochs": [*(partial(rows.epoch, case) for case in CASES), rows.hybrids],
     "roll_outs": [rows.roll_outs],
     "deep_nets": [partial(deep_nets.images_per_second, depth) for depth in deep_nets.DEPTHS],
-    "memory": [partial(rows.memory, case) for case in rows.CASES if case.experiment in rows.HELD],
+    "memory": [partial(rows.memory, case) for case in MEMORY_CASES],
     "precisions": [rows.precisions],
 }
 _console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--output", default="results/benchmark", help="folder, from the repository root")
     options = parser.parse_args(arguments)
-    return in_one_line("benchmark", partial(_measure, options), f"Parts that were measured are in {options.output}.")
+    return run_program("benchmark", partial(_measure, options), f"Parts that were measured are in {options.output}.")
 
 
 def _measure(options: argparse.Namespace) -> int:
@@ -61,12 +62,12 @@ def _measure(options: argparse.Namespace) -> int:
         measured = []
         for measure in PARTS[part]:
             try:
-                said, values = measure(device, precision)
+                text, values = measure(device, precision)
             except DataNotFoundError as error:
                 missing = True
                 print(f"benchmark: left out of {part}: {error}", file=sys.stderr)
                 continue
-            _console.print(said)
+            _console.print(text)
             measured.append(values)
         if measured:
             with written_atomically(from_root(options.output) / f"{part}.json") as file:

@@ -1,4 +1,4 @@
-"""The matrix products that nets cannot do without, alone: what the time of their training is compared with."""
+"""Bare matrix products: the reference for the time of training."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,13 +6,13 @@ from itertools import pairwise
 import torch
 
 BATCH = 100
-_MAP, _ITERATIONS = 32 * 32 * 3, 10  # units of a map, and what the nets of them do
+MAP_UNITS, _ITERATIONS = 32 * 32 * 3, 10  # of the recurrent nets of Table 2
 
 
 def layered(
     widths: tuple[int, ...], passes: int, device: torch.device, dtype: torch.dtype, minibatches: int
 ) -> Callable[[], object]:
-    """The products of the passes, of the weight gradient and nothing else but the update, for whole minibatches."""
+    """The products of all passes and of the weight gradients, and the updates; nothing else."""
     layers = []
     for below, above in pairwise([784, *widths]):
         weight, velocity = torch.ones(below, above, device=device), torch.zeros(below, above, device=device)
@@ -34,21 +34,28 @@ def layered(
 def masked(
     maps: int, learned: float, device: torch.device, dtype: torch.dtype, minibatches: int
 ) -> Callable[[], object]:
-    """What a recurrent net of maps of local fields has to compute, by dense matrices with masked weights.
+    """A recurrent net of maps of local fields, computed with dense matrices whose weights are masked.
 
-    A bottom-up pass, and in both phases each iteration's products from below and above, but that from the image, which
-    is computed once; then a gradient of each matrix over all iterations, masked, and the update. The image's is over
-    one, since the image is always the same. `learned` is the share of the data that the net itself learns from: what is
-    told apart already is left out of its gradients.
+    It has a bottom-up pass, and then in each iteration of both phases the products from below and above. The product
+    from the image does not change and is computed once. At the end come the gradient of each matrix over all
+    iterations, masked, and the update. The image is the same in all iterations, so its gradient covers a single
+    iteration.
+
+    Args:
+        maps: of the net.
+        learned: the share of the data that the net learns from. The gradients leave out data that are told apart.
+        device: of the products.
+        dtype: of the products.
+        minibatches: in an epoch.
     """
-    n_matrices = 2 * maps - 1  # from the image, and up and down between neighbours
+    n_matrices = 2 * maps - 1  # from the image, and up and down between neighboring maps
     rows = 2 * BATCH
-    kept = (torch.rand(_MAP, _MAP, device=device) < 0.1).float()
+    kept = (torch.rand(MAP_UNITS, MAP_UNITS, device=device) < 0.1).float()
     weights = [0.01 * kept for _ in range(n_matrices)]
     velocities = [torch.zeros_like(weight) for weight in weights]
     rounded = [weight.to(dtype) for weight in weights]
-    below = torch.ones(rows, _MAP, device=device, dtype=dtype)
-    learned_from = torch.ones(round(learned * rows * _ITERATIONS), _MAP, device=device, dtype=dtype)
+    below = torch.ones(rows, MAP_UNITS, device=device, dtype=dtype)
+    learned_from = torch.ones(round(learned * rows * _ITERATIONS), MAP_UNITS, device=device, dtype=dtype)
 
     def work() -> None:
         for _ in range(minibatches):

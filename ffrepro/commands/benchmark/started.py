@@ -1,4 +1,4 @@
-"""Rows as a benchmark needs them: begun, without a record or a checkpoint, and timed."""
+"""Rows that are ready to train, without a record or a checkpoint, and the time they take."""
 
 import time
 from collections.abc import Callable
@@ -16,32 +16,35 @@ from ffrepro.paths import CONF
 ROUNDS = 5
 
 
-def loaded(experiment: str, device: torch.device) -> Dataset:
+def load_dataset(experiment: str, device: torch.device) -> Dataset:
+    """The data set of a row, as its preset splits it."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         source: Source = build(hydra.compose("config", [f"experiment={experiment}"]).dataset)
     return source.load(device)
 
 
-def begun(experiment: str, device: torch.device, precision: str, dataset: Dataset, *changed: str, seed: int = 0) -> Any:
+def begin_row(
+    experiment: str, device: torch.device, precision: str, dataset: Dataset, *overrides: str, seed: int = 0
+) -> Any:
     """A row's algorithm with its net, ready to train on `dataset`."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [f"experiment={experiment}", *changed])
+        config = hydra.compose("config", [f"experiment={experiment}", *overrides])
     algorithm = build(config.algorithm)
     algorithm.begin(
         Setting(
             dataset=dataset,
             architecture=build(config.architecture),
-            goodness=build(config.goodness),
             schedule=build(config.schedule),
             seed=seed,
             device=device,
-            products=PRECISIONS[precision],
+            compute_dtype=PRECISIONS[precision],
         )
     )
     return algorithm
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long `work` takes, until the device has finished it."""
     began = time.perf_counter()
     work()
     if device.type == "cuda":
