@@ -140,7 +140,7 @@ class FFSequence(LayerOptions, Resumable):
         n_updates = 2 * len(epoch_batches)
         updates = range((epoch - 1) * n_updates, epoch * n_updates)  # numbered across all epochs
         phases = [(update // phase_length) % 2 == 0 for update in updates]
-        own_text = self.train.inputs if all(phases) else self.dreams()
+        own_text = torch.empty(0) if all(phases) else self.dreams()  # only for updates asleep
         batches_awake, batches_asleep = cycle(epoch_batches), cycle(epoch_batches)
         nlls: list[Tensor] = []
         losses: dict[bool, list[Tensor]] = {True: [], False: []}

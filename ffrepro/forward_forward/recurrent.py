@@ -94,7 +94,7 @@ def _weighted_sums(weights: Weights, inputs: Tensor, onto: Tensor) -> Tensor:
 
 
 def passes_by_layer(iterations: Sequence[Iteration], number: int, image: Tensor, label: Tensor) -> list[list[Pass]]:
-    """The passes of each layer with one of the labels, one for each iteration.
+    """The passes of each layer with a given label, for all iterations.
 
     Args:
         iterations: the run of the net.

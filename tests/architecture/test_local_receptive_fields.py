@@ -1,4 +1,4 @@
-"""Nets with local receptive fields: their shapes, where their weights start, what sees what, and which do not fit."""
+"""Nets with local receptive fields: their shapes, first weights and fields, and layers that do not fit."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def connections(
 
 
 def local(layer: Connections, source: int = 0) -> LocalFields:
-    """What a layer sees below, or above."""
+    """The weights of a source: 0 is the map below, 1 the map above."""
     weights = layer.sources[source]
     assert isinstance(weights, LocalFields)
     return weights
@@ -66,13 +66,13 @@ def test_the_papers_net_has_its_widths_and_about_2000_units_a_layer() -> None:
         assert (below > 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
 
 
-def test_weights_are_drawn_by_the_number_of_units_in_a_field() -> None:
-    # By the number of all units below, the first would be 1/28; by that of channels, 1/sqrt(128).
+def test_the_variance_of_weights_is_1_over_the_size_of_a_field() -> None:
+    # With the number of all units below instead, the first would be 1/28; with channels, 1/sqrt(128).
     for layer, fan_in in zip(connections(PAPER), (100, 4 * 128, 4 * 220), strict=True):
         weights = by_location(only(layer))
         assert weights.std().item() == pytest.approx(fan_in**-0.5, rel=0.01)
         assert weights.mean().abs().item() < 5 * (fan_in * weights.numel()) ** -0.5
-        for location in weights:  # each alike, and each its own
+        for location in weights:  # the same variance, but different weights
             assert location.std().item() == pytest.approx(fan_in**-0.5, rel=0.03)
         assert len({location[0, 0].item() for location in weights}) == len(weights)
 
@@ -81,25 +81,25 @@ def test_the_scale_multiplies_the_variance() -> None:
     torch.testing.assert_close(
         only(connections(PAPER, 2.0)[1]).weight, 2**0.5 * only(connections(PAPER, 1.0)[1]).weight
     )
-    for mine, other in zip(
+    for layer, other in zip(
         connections(CUT, 2.0, **ON_9, top_down_units=5), connections(CUT, 1.0, **ON_9, top_down_units=5), strict=True
     ):
-        for weights, others in zip(mine.sources, other.sources, strict=True):
+        for weights, others in zip(layer.sources, other.sources, strict=True):
             torch.testing.assert_close(weights.weight, 2**0.5 * others.weight)
 
 
 def test_a_seed_gives_one_net() -> None:
-    for mine, same, other in zip(connections(PAPER), connections(PAPER), connections(PAPER, seed=1), strict=True):
-        assert torch.equal(only(mine).weight, only(same).weight)
-        assert not torch.equal(only(mine).weight, only(other).weight)
+    for layer, same, other in zip(connections(PAPER), connections(PAPER), connections(PAPER, seed=1), strict=True):
+        assert torch.equal(only(layer).weight, only(same).weight)
+        assert not torch.equal(only(layer).weight, only(other).weight)
 
 
-def test_weights_are_kept_in_the_precision_asked_for() -> None:
+def test_weights_have_the_requested_precision() -> None:
     wide = connections(CUT, **ON_9, top_down_units=5, param_dtype=torch.float64)
     narrow = connections(CUT, **ON_9, top_down_units=5, compute_dtype=torch.bfloat16)
-    for mine, other in zip(wide, narrow, strict=True):
-        assert mine.bias.dtype == torch.float64
-        for weights, others in zip(mine.sources, other.sources, strict=True):
+    for layer, other in zip(wide, narrow, strict=True):
+        assert layer.bias.dtype == torch.float64
+        for weights, others in zip(layer.sources, other.sources, strict=True):
             assert weights.weight.dtype == torch.float64
             assert others.weight.dtype == torch.float32
             assert torch.equal(weights.weight.float(), others.weight)
@@ -120,7 +120,7 @@ def test_weights_are_kept_in_the_precision_asked_for() -> None:
         ([(9, 1, 3, 4)], (9, 8, 3), 1, r"\[9,1,3,4\], whose fields cover 11 × 11 of the 11 × 10"),
     ],
 )
-def test_a_layer_that_does_not_fit_is_named(
+def test_layers_that_do_not_fit_are_refused(
     layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int, named: str
 ) -> None:
     with pytest.raises(UserError, match=r"architecture\.layers has " + named):
@@ -139,7 +139,7 @@ def test_a_layer_that_does_not_fit_is_named(
         ([(4, 6, 10, -1)], r"has \[4, 6, 10, -1\]"),
     ],
 )
-def test_impossible_layers_are_named(layers: list[tuple[int, ...]], named: str) -> None:
+def test_impossible_layers_are_refused(layers: list[tuple[int, ...]], named: str) -> None:
     with pytest.raises(UserError, match=rf"architecture\.layers {named}"):
         LocalReceptiveFields(layers, 1.0, 0)
 
@@ -151,18 +151,18 @@ def test_padding_is_less_than_the_smallest_field(padding: int) -> None:
         LocalReceptiveFields(PAPER, 1.0, padding)
 
 
-# Fields that are cut off at the edges --------------------------------------------------------------
+# Fields cut off at the edges -----------------------------------------------------------------------
 
 CUT = [(9, 1, 5, 3), (9, 1, 5, 4), (9, 1, 5, 2)]
 ON_9: dict[str, Any] = {"input_shape": (9, 9, 3), "padding": 2}
 
 
-def test_layers_whose_fields_are_cut_off_have_a_location_for_each_pixel() -> None:
+def test_with_padding_there_is_a_location_for_each_pixel() -> None:
     layers = connections(CUT, **ON_9)
     assert [layer.width for layer in layers] == [81 * 3, 81 * 4, 81 * 2]
     assert [only(layer).geometry.source for layer in layers] == [(9, 9, 3), (9, 9, 3), (9, 9, 4)]
     assert [tuple(by_location(only(layer)).shape) for layer in layers] == [(81, 75, 3), (81, 75, 4), (81, 100, 2)]
-    # So few units make one tile.
+    # Few units fit into a single tile.
     assert [tuple(only(layer).weight.shape) for layer in layers] == [(1, 243, 243), (1, 243, 324), (1, 324, 162)]
 
 
@@ -176,59 +176,65 @@ def test_layers_computed_in_tiles_are_the_same_net(side: int, monkeypatch: pytes
     single = connections(layers, padding=1, input_shape=shape)
     assert [len(only(layer).weight) for layer in single] == [grid**2 for grid, *_ in layers]
     maps = torch.rand(5, side * side * 3, generator=torch.Generator().manual_seed(1))
-    for mine, other in zip(tiled, single, strict=True):
-        assert torch.equal(by_location(only(mine)), by_location(only(other)))
-        torch.testing.assert_close(mine(maps), other(maps))
+    for layer, other in zip(tiled, single, strict=True):
+        assert torch.equal(by_location(only(layer)), by_location(only(other)))
+        torch.testing.assert_close(layer(maps), other(maps))
         maps = other(maps)
 
 
 @pytest.mark.parametrize(
     ("side", "field", "channels", "shape"),
     [
-        # Tiles of 4 × 16, which see 14 × 21; of 8 × 8 they would see 18 × 18, of 2 × 32 all of 12 rows.
+        # Tiles of 4 × 16 see 14 × 21. Tiles of 8 × 8 would see 18 × 18, and tiles of 2 × 32 all of 12 rows.
         (32, 11, 3, (16, 14 * 21 * 3, 192)),
-        # With so many channels 2 × 2 locations are nearly enough; they see 4 × 4.
+        # With this many channels 2 × 2 locations nearly suffice. They see 4 × 4.
         (12, 3, 40, (36, 4 * 4 * 3, 160)),
-        # All there are are fewer units than make a tile fast.
+        # All units are too few for a fast tile.
         (5, 3, 4, (1, 5 * 5 * 3, 100)),
-        # Where no side can be divided but by itself: single rows, 3 of which are seen, or 11; all of a small map.
+        # If the side is prime: single rows, which see 3 or 11 rows, or all of a small map.
         (31, 3, 3, (31, 3 * 31 * 3, 93)),
         (31, 11, 3, (31, 11 * 31 * 3, 93)),
         (13, 3, 3, (1, 13 * 13 * 3, 507)),
-        # Of tiles alike, 4 × 8 and 8 × 4, that with longer rows.
+        # 4 × 8 and 8 × 4 are equivalent; longer rows are preferred.
         (8, 3, 7, (2, 5 * 8 * 3, 224)),
     ],
 )
-def test_the_tile_computed_as_one_is_given_little_and_has_many_units(
+def test_the_tile_has_few_inputs_and_many_units(
     side: int, field: int, channels: int, shape: tuple[int, int, int]
 ) -> None:
     (layer,) = connections([(side, 1, field, channels)], padding=field // 2, input_shape=(side, side, 3))
     assert only(layer).weight.shape == only(layer).geometry.weight_shape == shape
 
 
-def places_seen(side: int, field: int) -> list[int]:
-    """Of each location of a square grid, the places of its field that are not beyond the edges."""
+def n_visible(side: int, field: int) -> list[int]:
+    """The number of places within the map, for each location of a square grid."""
     reach = field // 2
     along = [min(place + reach, side - 1) - max(place - reach, 0) + 1 for place in range(side)]
     return [row * column for row in along for column in along]
 
 
-def assert_drawn_by(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
-    """Each location's weights (locations, seen, channels), where `below` says there are any, are of 1 / `fan_in`."""
+def assert_variance(weights: Tensor, fan_in: list[int], below: Tensor) -> None:
+    """At each location the visible weights have variance 1 / `fan_in`, and the others are 0.
+
+    Args:
+        weights: (locations, places, channels).
+        fan_in: of each location.
+        below: whether a place is visible, (locations, places).
+    """
     for location, number, visible in zip(weights, fan_in, below, strict=True):
-        drawn = location[visible]
-        assert drawn.std().item() * number**0.5 == pytest.approx(1.0, abs=4 * (2 * drawn.numel()) ** -0.5)
+        seen = location[visible]
+        assert seen.std().item() * number**0.5 == pytest.approx(1.0, abs=4 * (2 * seen.numel()) ** -0.5)
         assert not location[~visible].any()
 
 
 @pytest.mark.parametrize("top_down_units", [None, 60])
-def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(top_down_units: int | None) -> None:
-    # With field² places everywhere a corner's would be 2/3 of that; counted together with what is below a label's half.
+def test_at_edges_the_variance_of_weights_is_1_over_the_number_of_visible_places(top_down_units: int | None) -> None:
+    # With field² places everywhere, a corner would have 2/3 of the deviation. Each source has its own fan-in.
     layers = connections(
         [(4, 1, 3, 40), (4, 1, 3, 50)], input_shape=(4, 4, 30), padding=1, top_down_units=top_down_units
     )
-    seen = places_seen(4, 3)
-    assert (seen[0], seen[1], seen[5]) == (4, 6, 9)
+    visible = n_visible(4, 3)
+    assert (visible[0], visible[1], visible[5]) == (4, 6, 9)
     inside = torch.zeros(16, 3, 3, dtype=torch.bool)
     for location in range(16):
         for y in range(3):
@@ -239,18 +245,18 @@ def test_weights_are_drawn_by_the_number_of_places_that_a_location_really_sees(t
         return inside.flatten(1).repeat_interleave(channels, dim=1)
 
     first, second = layers
-    assert_drawn_by(by_location(local(first)), [places * 30 for places in seen], of(30))
-    assert_drawn_by(by_location(local(second)), [places * 40 for places in seen], of(40))
+    assert_variance(by_location(local(first)), [places * 30 for places in visible], of(30))
+    assert_variance(by_location(local(second)), [places * 40 for places in visible], of(40))
     if top_down_units is not None:
-        assert_drawn_by(by_location(local(first, 1)), [places * 50 for places in seen], of(50))
+        assert_variance(by_location(local(first, 1)), [places * 50 for places in visible], of(50))
         label = second.sources[1].weight.view(top_down_units, 16, 50).transpose(0, 1)
-        assert_drawn_by(label, [top_down_units] * 16, torch.ones(16, top_down_units, dtype=torch.bool))
+        assert_variance(label, [top_down_units] * 16, torch.ones(16, top_down_units, dtype=torch.bool))
 
 
-# Layers that see the one above them ----------------------------------------------------------------
+# Layers that see the layer above -------------------------------------------------------------------
 
 
-def test_with_units_on_top_every_layer_sees_the_map_above_it_and_the_highest_sees_them() -> None:
+def test_with_top_down_units_every_layer_sees_the_map_above() -> None:
     layers = connections(CUT, **ON_9, top_down_units=5)
     assert [[type(weights) for weights in layer.sources] for layer in layers] == [
         [LocalFields, LocalFields],
@@ -276,10 +282,10 @@ def test_with_units_on_top_every_layer_sees_the_map_above_it_and_the_highest_see
         (5, 2, 7, 13, 1),
     ],
 )
-def test_a_unit_is_driven_from_above_by_the_field_around_its_own_place(
+def test_a_unit_sees_the_field_around_its_own_place_in_the_map_above(
     grid: int, stride: int, field: int, input_side: int, padding: int
 ) -> None:
-    # The field above is as wide as the one below and around the unit's place, however the one below lies.
+    # The field above has the size of the field below and is centered on the unit.
     higher = 2 * padding + 1
     layers = connections(
         [(grid, stride, field, 3), (grid, 1, higher, 2), (grid, 1, higher, 4)],
@@ -294,33 +300,33 @@ def test_a_unit_is_driven_from_above_by_the_field_around_its_own_place(
         weights = local(layer, 1)
         located = by_location(weights)
         nothing = torch.zeros(layer.width, dtype=torch.float64)
-        one_each = torch.eye(grid * grid * above, dtype=torch.float64)  # one unit above after the other
-        driven = weights.product(one_each, nothing).view(grid, grid, above, grid, grid, below)
+        one_each = torch.eye(grid * grid * above, dtype=torch.float64)  # a single active unit above in each row
+        sums = weights.product(one_each, nothing).view(grid, grid, above, grid, grid, below)
         for row in range(grid):
             for column in range(grid):
                 near = torch.zeros(grid, grid, dtype=torch.bool)
                 near[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = True
                 for channel in range(above):
-                    drive = driven[row, column, channel]
-                    assert torch.equal(drive != 0, near.unsqueeze(2).expand(grid, grid, below))
+                    of_channel = sums[row, column, channel]
+                    assert torch.equal(of_channel != 0, near.unsqueeze(2).expand(grid, grid, below))
                     for y, x in near.nonzero().tolist():
                         place = (row - y + reach) * side + column - x + reach
                         expected = located[y * grid + x, place * above + channel]
-                        assert torch.equal(drive[y, x], expected)
+                        assert torch.equal(of_channel[y, x], expected)
 
 
-def test_the_units_on_top_drive_every_unit_of_the_highest_layer() -> None:
+def test_every_unit_of_the_highest_layer_sees_all_top_down_units() -> None:
     highest = connections(CUT, **ON_9, top_down_units=5)[2]
-    driven = highest.sources[1].product(torch.eye(5), torch.zeros(highest.width))
-    assert torch.equal(driven, highest.sources[1].weight)
-    assert (driven != 0).all()
-    assert len(driven.unique()) == driven.numel()  # each its own weight
+    sums = highest.sources[1].product(torch.eye(5), torch.zeros(highest.width))
+    assert torch.equal(sums, highest.sources[1].weight)
+    assert (sums != 0).all()
+    assert len(sums.unique()) == sums.numel()  # no shared weights
 
 
-def test_one_layer_sees_the_units_on_top_alone() -> None:
+def test_a_single_layer_sees_the_top_down_units() -> None:
     (layer,) = connections(
         [(9, 1, 4, 3)], input_shape=(10, 10), padding=1, top_down_units=5
-    )  # also with fields of an even side
+    )  # even fields are allowed here
     assert [type(weights) for weights in layer.sources] == [LocalFields, Dense]
 
 
@@ -333,7 +339,7 @@ def test_one_layer_sees_the_units_on_top_alone() -> None:
     ],
     ids=["other grids", "other grids on top", "an even field"],
 )
-def test_layers_that_cannot_see_the_map_above_them_are_named(
+def test_layers_that_cannot_see_the_map_above_are_refused(
     layers: list[tuple[int, ...]], input_shape: tuple[int, ...], padding: int, named: str
 ) -> None:
     assert len(connections(layers, input_shape=input_shape, padding=padding)) == len(

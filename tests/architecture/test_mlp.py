@@ -98,8 +98,8 @@ def test_blocks_compute_relu_layers_and_a_linear_output() -> None:
 
 def test_blocks_start_at_the_same_weights_as_connections_and_at_an_output_of_0() -> None:
     net = blocks([30, 20])
-    drawn = connections([30, 20], 2.0, input_shape=(5, 8))
-    for block, layer in zip(net, drawn, strict=False):
+    layers = connections([30, 20], 2.0, input_shape=(5, 8))
+    for block, layer in zip(net, layers, strict=False):
         assert torch.equal(block[0].weight, weight(layer).t())
         assert not block[0].bias.any()
     assert not net(torch.rand(6, 40)).any()

@@ -1,4 +1,4 @@
-"""Residual nets without shortcuts: their layout, their first weights, and what theory says of both."""
+"""Residual nets without shortcuts: their layout and first weights, against torchvision and theory."""
 
 import math
 from collections import Counter
@@ -60,19 +60,20 @@ def inputs_of_activations(built: ShapedNet, images: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_pointwise_convolution_is_torchs(bias: bool) -> None:
-    mine = Pointwise(5, 3, 1, bias=bias)
+def test_a_pointwise_convolution_equals_torchs(bias: bool) -> None:
+    pointwise = Pointwise(5, 3, 1, bias=bias)
     x = torch.randn(2, 5, 4, 6, generator=draws(1)).to(memory_format=torch.channels_last).requires_grad_()
-    found, expected = mine(x), conv2d(x, mine.weight, mine.bias)
-    torch.testing.assert_close(found, expected)
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    outputs, expected = pointwise(x), conv2d(x, pointwise.weight, pointwise.bias)
+    torch.testing.assert_close(outputs, expected)
+    assert outputs.is_contiguous(memory_format=torch.channels_last)
     above = torch.randn(2, 3, 4, 6, generator=draws(2))
-    wanted = [x, *mine.parameters()]
-    torch.testing.assert_close(torch.autograd.grad(found, wanted, above), torch.autograd.grad(expected, wanted, above))
+    sources = [x, *pointwise.parameters()]
+    gradients = torch.autograd.grad(outputs, sources, above)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, sources, above))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_weights_are_those_of_torchvisions_nets(depth: int) -> None:
+def test_weights_have_the_shapes_of_torchvisions_nets(depth: int) -> None:
     ours = plan(
         depth=depth, width=64, shortcut_weight=None, normalization="batch", stem="imagenet", initialization="he",
         activation=Relu(1.0),
@@ -86,7 +87,7 @@ def test_weights_are_those_of_torchvisions_nets(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_without_shortcuts_there_are_as_many_layers_of_weights_as_the_depth_says(depth: int) -> None:
+def test_without_shortcuts_the_depth_is_the_number_of_layers_with_weights(depth: int) -> None:
     with torch.device("meta"):
         built = net(depth=depth, initialization="he", activation=Relu(None))
     weights = [module for module in built.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -136,12 +137,12 @@ def test_gray_images_have_one_channel_and_text_is_refused() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.6, 1.0, None])
 def test_a_block_is_its_formula(weight: float | None) -> None:
-    mine = plan(shortcut_weight=weight)
+    architecture = plan(shortcut_weight=weight)
     for first, stride in ((True, 2), (False, 1)):
-        block = Bottleneck(mine, torch.tanh, 16 if not first else 8, 4, stride=stride, first=first)
+        block = Bottleneck(architecture, torch.tanh, 16 if not first else 8, 4, stride=stride, first=first)
         x = torch.randn(2, 16 if not first else 8, 6, 6, generator=draws())
-        one, two, three = block.convolutions
-        branch = three(torch.tanh(two(torch.tanh(one(torch.tanh(x))))))
+        first_convolution, second, third = block.convolutions
+        branch = third(torch.tanh(second(torch.tanh(first_convolution(torch.tanh(x))))))
         if first and weight != 0:
             assert block.projection is not None
             shortcut = block.projection(torch.tanh(x))
@@ -158,11 +159,11 @@ def test_a_block_is_its_formula(weight: float | None) -> None:
             assert torch.equal(block(x), x)  # the identity
 
 
-def test_normalisation_stands_before_every_activation() -> None:
+def test_normalization_is_before_every_activation() -> None:
     for kind, module in (("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm)):
         built = net(normalization=kind, activation=Relu(None))
-        assert sum(isinstance(one, module) for one in built.modules()) == 25
-        assert all(one.bias is None for one in built.modules() if isinstance(one, nn.Conv2d))
+        assert sum(isinstance(part, module) for part in built.modules()) == 25
+        assert all(part.bias is None for part in built.modules() if isinstance(part, nn.Conv2d))
         for x in inputs_of_activations(built, flat(10 * torch.randn(4, 3, 32, 32, generator=draws()))):
             dims = (0, 2, 3) if kind == "batch" else (1, 2, 3)
             torch.testing.assert_close(
@@ -185,7 +186,7 @@ def test_scaled_orthogonal_weights_keep_mean_squares(out: int, fan_in: int) -> N
 
 
 @pytest.mark.parametrize(("out", "fan_in"), [(256, 64), (64, 256)])
-def test_delta_kernels_are_0_but_in_the_middle(out: int, fan_in: int) -> None:
+def test_delta_kernels_are_0_except_at_the_center(out: int, fan_in: int) -> None:
     convolution = nn.Conv2d(fan_in, out, 3, padding=1, bias=False)
     scaled_orthogonal_delta_(convolution.weight, draws())
     middle = convolution.weight[:, :, 1, 1].detach().clone()
@@ -197,35 +198,37 @@ def test_delta_kernels_are_0_but_in_the_middle(out: int, fan_in: int) -> None:
     assert not convolution.weight.any()
 
 
-def test_orthogonal_matrices_are_uniform_and_not_signed_by_their_making() -> None:
+def test_orthogonal_matrices_are_uniform() -> None:
     generator, weight, corners = draws(), torch.empty(3, 3), []
     for _ in range(400):
         scaled_orthogonal_delta_(weight, generator)
         corners.append(weight.diagonal().clone())
-    assert torch.stack(corners).mean(0).abs().max().item() < 0.15  # the algorithm's own would be about -0.5
+    assert (
+        torch.stack(corners).mean(0).abs().max().item() < 0.15
+    )  # the signs of the QR decomposition would give about -0.5
     assert torch.stack(corners).square().mean().item() == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_a_seed_gives_one_net_with_biases_0() -> None:
-    for mine, same in zip(net().parameters(), net().parameters(), strict=True):
-        assert torch.equal(mine, same)
+    for parameter, same in zip(net().parameters(), net().parameters(), strict=True):
+        assert torch.equal(parameter, same)
     assert not torch.equal(net(seed=1)[-1].output.weight, net()[-1].output.weight)
     assert all(not p.any() for name, p in net().named_parameters() if name.endswith("bias"))
 
 
 def test_he_weights_have_their_variance() -> None:
     built = net(initialization="he", width=32)
-    two = built[1].convolutions[1].weight
-    assert two.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.03)
+    weight = built[1].convolutions[1].weight
+    assert weight.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.03)
 
 
-# Theory and net ------------------------------------------------------------------------------------
+# Theory --------------------------------------------------------------------------------------------
 
 
-def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None:
+def test_lengths_and_cosines_in_50_wide_layers_follow_the_theory() -> None:
     activation = TailoredRelu(0.9, None).made_for([Chain(49)])
     alpha = -activation(torch.tensor(-1.0)).item() / activation(torch.tensor(1.0)).item()
-    found = []
+    measured = []
     for seed in range(4):
         generator, weight = draws(seed), torch.empty(256, 256)
         x = torch.randn(256, 256, generator=generator)
@@ -234,8 +237,8 @@ def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None
             scaled_orthogonal_delta_(weight, generator)
             x = activation(x @ weight.t())
         cosines = torch.cosine_similarity(x[0::2], x[1::2])
-        found.append((x.square().mean(1).median().item(), cosines.mean().item()))
-    lengths, cosines_ = torch.tensor(found).t()
+        measured.append((x.square().mean(1).median().item(), cosines.mean().item()))
+    lengths, cosines_ = torch.tensor(measured).t()
     assert lengths.mean().item() == pytest.approx(1, abs=0.25)
     theory = global_map([Chain(49)], lambda c: leaky_relu_c_map(c, alpha), torch.zeros((), dtype=torch.float64)).item()
     assert theory == pytest.approx(0.9, abs=1e-6)
@@ -245,7 +248,7 @@ def test_lengths_and_cosines_in_50_wide_layers_are_those_of_the_theory() -> None
 @pytest.mark.parametrize(
     "activation", [TailoredSmooth("tanh", 0.3), ShapedSmooth("softplus", 1.5), Relu(None), TailoredRelu(0.9, 0.0)]
 )
-def test_every_choice_of_activation_makes_a_net_that_keeps_its_signals(activation: Any) -> None:
+def test_with_every_activation_a_net_keeps_its_signals(activation: Any) -> None:
     built = net(64, width=16, activation=activation)
     inputs = inputs_of_activations(built, flat(torch.randn(8, 3, 64, 64, generator=draws())))
     assert len(inputs) == 25
@@ -254,15 +257,15 @@ def test_every_choice_of_activation_makes_a_net_that_keeps_its_signals(activatio
 
 
 @pytest.mark.parametrize(("weight", "alpha"), [(0.0, 0.4259072), (0.5, 0.35725), (0.8, 0.15410)])
-def test_the_net_that_is_tailored_has_the_golden_slope(weight: float, alpha: float) -> None:
+def test_tailored_slopes_equal_reference_values(weight: float, alpha: float) -> None:
     activation = TailoredRelu(0.9, None).made_for(plan(depth=50, shortcut_weight=weight).network)
     assert activation.alpha == pytest.approx(alpha, abs=6e-6)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 0.8])
-def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
+def test_cosines_in_a_net_follow_the_theory(weight: float) -> None:
     architecture = plan(depth=26, width=64, shortcut_weight=weight, activation=Relu(None))
-    network, found = architecture.network, []
+    network, measured = architecture.network, []
     assert network is not None
     theory = global_map(network, relu_c, torch.zeros((), dtype=torch.float64)).item()
     for seed in range(3):
@@ -271,16 +274,16 @@ def test_cosines_in_a_built_net_are_those_of_the_theory(weight: float) -> None:
         for block in list(built)[1:-1]:
             x = block(x)
         x = built.activation(x)
-        found.append(torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean().item())
-    assert sum(found) / 3 == pytest.approx(theory, abs=0.01)
+        measured.append(torch.cosine_similarity(x[0::2], x[1::2], dim=1).mean().item())
+    assert sum(measured) / 3 == pytest.approx(theory, abs=0.01)
 
 
 @pytest.mark.parametrize("depth", [50, 101])
 @pytest.mark.parametrize(("normalization", "growth"), [("batch", math.pi / (math.pi - 1)), ("layer", 1.0), (None, 1.0)])
-def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shortcuts(
+def test_with_batch_normalization_and_no_shortcuts_gradients_explode(
     depth: int, normalization: str | None, growth: float
 ) -> None:
-    """Of a gradient's mean square half passes a ReLU, and the variance of what passes it, (π - 1) / 2π, divides it."""
+    """A ReLU passes half of a gradient's mean square. Normalization divides it by the variance, (π - 1) / 2π."""
     built = net(depth=depth, width=16, normalization=normalization, activation=Relu(None))
     inputs = inputs_of_activations(built, flat(torch.randn(64, 3, 32, 32, generator=draws(1))))
     above = torch.randn(inputs[-1].shape, generator=draws(2))
@@ -295,9 +298,9 @@ def test_gradients_explode_where_batch_normalisation_stands_in_the_place_of_shor
         ({"depth": 50, "normalization": "batch", "activation": Relu(None)}, -1.0, 0.3),
         ({"depth": 101, "activation": TailoredRelu(0.9, None)}, 0.95, 1.0),
     ],
-    ids=["batch normalisation", "tailored"],
+    ids=["batch normalization", "tailored"],
 )
-def test_rounding_to_bf16_leaves_gradients_but_where_they_explode(
+def test_rounding_to_bf16_keeps_gradients_unless_they_explode(
     changed: dict[str, Any], least: float, most: float
 ) -> None:
     images = flat(torch.randn(32, 3, 32, 32, generator=draws(1), dtype=torch.float64))
@@ -318,7 +321,7 @@ def test_rounding_to_bf16_leaves_gradients_but_where_they_explode(
 @pytest.mark.parametrize(
     "activation", [TailoredRelu(0.9, None), TailoredSmooth("tanh", 0.3), ShapedSmooth("tanh", 1.5)]
 )
-def test_nothing_is_tailored_to_plain_shortcuts(activation: Any) -> None:
+def test_tailored_activations_refuse_plain_shortcuts(activation: Any) -> None:
     with pytest.raises(UserError, match=r"architecture\.shortcut_weight is null"):
         net(shortcut_weight=None, activation=activation)
 
@@ -337,7 +340,7 @@ def test_nothing_is_tailored_to_plain_shortcuts(activation: Any) -> None:
         ({"initialization": "xavier"}, "initialization is 'xavier'"),
     ],
 )
-def test_impossible_nets_are_named(changed: dict[str, Any], named: str) -> None:
+def test_impossible_nets_are_refused(changed: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=rf"architecture\.{named}"):
         plan(**changed)
 

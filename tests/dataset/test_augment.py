@@ -1,4 +1,4 @@
-"""Shifted images and crops against loops over pixels; where `ff_supervised` shifts, and where not."""
+"""Shifts and crops against loops over pixels, and the jitter of `ff_supervised`."""
 
 import math
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from torchvision.transforms.functional import center_crop
 from ffrepro.dataset.augment import RandomResizedCrops, center_crops, jittered, random_resized_crops
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.layers import forward
+from ffrepro.forward_forward.passes import Pass
 from tests.algorithm.made import made_images
 from tests.algorithm.test_ff_supervised import make
 
@@ -26,7 +27,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """`image` (height, width) moved; 0 comes in."""
+    """Move `image` (height, width). New pixels are 0."""
     height, width = image.shape
     moved = np.zeros_like(image)
     for y in range(height):
@@ -36,7 +37,7 @@ def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
     return moved
 
 
-def test_all_25_shifts_are_alike() -> None:
+def test_all_25_shifts_are_equally_likely() -> None:
     n = 50_000
     image = torch.zeros(7, 9)
     image[3, 4] = 1.0
@@ -46,27 +47,25 @@ def test_all_25_shifts_are_alike() -> None:
     assert counts.count_nonzero() == 25
     around = counts[1:6, 2:7]
     assert around.min() > 0
-    assert ((around - n / 25).square() / (n / 25)).sum() < 51.2  # the 99.9 % point of 24 degrees of freedom
-    # Each image has a shift of its own: those of neighbours in the batch are as different as any two.
+    assert ((around - n / 25).square() / (n / 25)).sum() < 51.2  # the 99.9 % quantile for 24 degrees of freedom
+    # Each image has its own shift.
     places = moved.view(n, 63).argmax(1)
     assert (places[1:] == places[:-1]).float().mean().item() == pytest.approx(1 / 25, abs=0.005)
 
 
 @pytest.mark.parametrize(("shape", "reach"), [((7, 11), 2), ((11, 7), 2), ((6, 9), 1), ((12, 8), 3)])
-def test_a_shift_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, int], reach: int) -> None:
+def test_shifts_equal_a_loop_over_pixels(shape: tuple[int, int], reach: int) -> None:
     height, width = shape
-    images = 1.0 + torch.arange(100 * height * width, dtype=torch.float64).view(
-        100, -1
-    )  # a pixel says where it is from
+    images = 1.0 + torch.arange(100 * height * width, dtype=torch.float64).view(100, -1)  # every pixel is unique
     before = images.clone()
     moved = jittered(images, shape, reach, generator())
     assert moved.shape == images.shape
     assert moved.dtype == images.dtype
     assert torch.equal(images, before)
-    middle, seen = (height // 2, width // 2), set()
+    center, seen = (height // 2, width // 2), set()
     for image, result in zip(images.view(-1, *shape).numpy(), moved.view(-1, *shape).numpy(), strict=True):
-        ((from_y,), (from_x,)) = np.nonzero(image == result[middle])
-        down, right = middle[0] - from_y, middle[1] - from_x
+        ((from_y,), (from_x,)) = np.nonzero(image == result[center])
+        down, right = center[0] - from_y, center[1] - from_x
         assert max(abs(down), abs(right)) <= reach
         assert np.array_equal(result, shifted(image, down, right))
         seen.add((int(down), int(right)))
@@ -74,7 +73,7 @@ def test_a_shift_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, int], 
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 6])
-def test_shifts_of_grey_images_are_drawn_as_before_there_was_colour(reach: int) -> None:
+def test_shifts_of_gray_images_by_a_loop_over_images(reach: int) -> None:
     images = torch.rand(20, 35, generator=generator(3))
     down, right = (
         shift.flatten() - reach for shift in torch.randint(0, 2 * reach + 1, (2, 20, 1), generator=generator(4))
@@ -97,51 +96,51 @@ def test_a_shift_is_the_same_in_all_channels(reach: int) -> None:
     assert torch.equal(moved, images) == (reach == 0)
 
 
-def test_zeros_come_in_and_nothing_comes_round() -> None:
+def test_new_pixels_are_0_and_nothing_wraps_around() -> None:
     moved = jittered(torch.ones(300, 20), (4, 5), 1, generator()).view(300, 4, 5)
     assert set(moved.unique().tolist()) == {0.0, 1.0}
     kept = moved.sum((1, 2))
-    assert set(kept.tolist()) == {20.0, 16.0, 15.0, 12.0}  # still, sideways, up or down, both
+    assert set(kept.tolist()) == {20.0, 16.0, 15.0, 12.0}  # no shift, sideways, up or down, both
     for result, bright in zip(moved, kept.tolist(), strict=True):
-        if bright == 12.0:  # the dark row and the dark column are at edges
+        if bright == 12.0:  # the dark row and column are at edges
             assert result[0].any() != result[-1].any()
             assert result[:, 0].any() != result[:, -1].any()
 
 
-def test_without_reach_images_stay() -> None:
+def test_with_a_reach_of_0_images_are_unchanged() -> None:
     images = torch.rand(6, 20, generator=generator())
     assert torch.equal(jittered(images, (4, 5), 0, generator()), images)
 
 
 def test_a_generator_repeats_its_shifts() -> None:
     images = torch.rand(30, 20, generator=generator())
-    drawn = generator(7)
-    first = jittered(images, (4, 5), 2, drawn)
+    draws = generator(7)
+    first = jittered(images, (4, 5), 2, draws)
     assert torch.equal(first, jittered(images, (4, 5), 2, generator(7)))
-    assert not torch.equal(first, jittered(images, (4, 5), 2, drawn))  # anew each time
+    assert not torch.equal(first, jittered(images, (4, 5), 2, draws))  # a new draw
 
 
 # Crops ---------------------------------------------------------------------------------------------
 
 
 def boxes(
-    n: int, height: int, width: int, drawn: torch.Generator, smallest: float = 0.08
+    n: int, height: int, width: int, draws: torch.Generator, smallest: float = 0.08
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Left, top, width, height and whether it is mirrored of `n` crops: seen from outside.
+    """The left, top, width and height of `n` crops, and whether they are mirrored.
 
-    An image whose pixels say where they are is cropped to 4 × 4: those in the middle tell where the crop is.
+    The pixels of the image are their own coordinates. So the central pixels of 4 × 4 crops show where the crops are.
     """
     y, x = torch.meshgrid(torch.arange(height).double() + 0.5, torch.arange(width).double() + 0.5, indexing="ij")
     image = torch.stack([x, y, x], 2).view(1, -1).expand(n, -1)
-    crops = random_resized_crops(image, (height, width, 3), 4, smallest, drawn).view(n, 4, 4, 3)
-    step, middle = crops[:, 1, 2, 0] - crops[:, 1, 1, 0], crops[:, 1, 1:3, 0].mean(1)
+    crops = random_resized_crops(image, (height, width, 3), 4, smallest, draws).view(n, 4, 4, 3)
+    step, center = crops[:, 1, 2, 0] - crops[:, 1, 1, 0], crops[:, 1, 1:3, 0].mean(1)
     step_down, middle_down = crops[:, 2, 1, 1] - crops[:, 1, 1, 1], crops[:, 1:3, 1, 1].mean(1)
     crop_width, crop_height = 4 * step.abs(), 4 * step_down
-    return middle - crop_width / 2, middle_down - crop_height / 2, crop_width, crop_height, step < 0
+    return center - crop_width / 2, middle_down - crop_height / 2, crop_width, crop_height, step < 0
 
 
 def interpolated(image: np.ndarray, x: float, y: float) -> np.ndarray:
-    """The colours of `image` (height, width, channels) at a point between its pixels' centres, which are at halves."""
+    """Interpolate `image` (height, width, channels) at a point. Pixel centers are at halves."""
     height, width, _ = image.shape
     x, y = min(max(x - 0.5, 0.0), width - 1.0), min(max(y - 0.5, 0.0), height - 1.0)
     left, top = min(int(x), width - 2), min(int(y), height - 2)
@@ -153,10 +152,10 @@ def interpolated(image: np.ndarray, x: float, y: float) -> np.ndarray:
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Draw the same for all images: shares between 0 and 1."""
+    """Fix the random numbers, which are shares between 0 and 1, for all images."""
 
     def fixed(area: float, across: float, down: float, mirrored: float) -> None:
-        # Half: a crop as wide as high.
+        # With an aspect share of a half a crop is square.
         shares = torch.tensor([area, 0.5, across, down, mirrored])
         monkeypatch.setattr(torch, "rand", lambda n, b, _, dtype, **__: shares.to(dtype).view(n, 1, 1).expand(n, b, 1))
 
@@ -165,7 +164,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (12, 17, 3), (19, 13, 3), (15, 16)])
 @pytest.mark.parametrize("size", [5, 12, 30])
-def test_a_crop_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, ...], size: int) -> None:
+def test_crops_equal_a_loop_over_pixels(shape: tuple[int, ...], size: int) -> None:
     height, width, n = *shape[:2], 12
     images = torch.rand(n, math.prod(shape), generator=generator(1), dtype=torch.float64)
     before = images.clone()
@@ -185,7 +184,7 @@ def test_a_crop_is_what_a_loop_over_pixels_makes_of_it(shape: tuple[int, ...], s
 
 
 @pytest.mark.parametrize(("smallest", "share_cut", "mean_area"), [(0.08, 1 / 7, 0.54), (0.35, 0.2, 0.675)])
-def test_areas_aspects_places_and_sides_are_drawn_as_they_should_be(
+def test_areas_aspect_ratios_places_and_mirrors_have_their_distributions(
     smallest: float, share_cut: float, mean_area: float
 ) -> None:
     n = 20_000
@@ -197,7 +196,7 @@ def test_areas_aspects_places_and_sides_are_drawn_as_they_should_be(
     assert aspect.max() < 4 / 3 + 1e-9
     assert min(left.min(), top.min()) > -1e-9
     assert max((left + width).max(), (top + height).max()) < 16 + 1e-9
-    # Nothing is cut of a crop with less than three quarters of the area.
+    # Crops with less than three quarters of the area are never clipped.
     whole = area < 0.75
     uniforms = [
         (area[whole] - smallest) / (0.75 - smallest),
@@ -210,23 +209,23 @@ def test_areas_aspects_places_and_sides_are_drawn_as_they_should_be(
     together = torch.corrcoef(torch.stack([*uniforms, mirrored[whole].double()]))
     assert (together - torch.eye(5)).abs().max() < 0.03
     assert mirrored.double().mean().item() == pytest.approx(1 / 2, abs=0.015)
-    # Of 0.08 the docstring's figures.
+    # For 0.08 these are the numbers in the docstring.
     cut = torch.maximum(width, height) > 16 - 1e-9
     assert cut.double().mean().item() == pytest.approx(share_cut, abs=0.01)
     assert area.mean().item() == pytest.approx(mean_area, abs=0.01)
 
 
-def test_a_crop_that_is_too_long_is_cut_at_that_side_alone() -> None:
+def test_a_crop_that_is_too_long_is_clipped_at_that_side_alone() -> None:
     left, top, width, height, _ = boxes(5000, 10, 30, generator())
     high = height > 10 - 1e-9
     assert 0.3 < high.double().mean() < 0.9
     assert top[high].abs().max() < 1e-9
-    assert width.max() > 4 / 3 * 10  # no aspect was kept
+    assert width.max() > 4 / 3 * 10  # the aspect ratio is not kept
     assert (left + width).max() < 30 + 1e-9
 
 
 @pytest.mark.parametrize("size", [6, 16, 40])
-def test_the_whole_image_is_what_interpolate_makes_of_it(size: int, draw: Callable[..., None]) -> None:
+def test_a_crop_of_the_whole_image_equals_interpolate(size: int, draw: Callable[..., None]) -> None:
     images = torch.rand(4, 16 * 16 * 3, generator=generator(), dtype=torch.float64)
     expected = interpolate(
         images.view(4, 16, 16, 3).permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False
@@ -239,30 +238,30 @@ def test_the_whole_image_is_what_interpolate_makes_of_it(size: int, draw: Callab
     torch.testing.assert_close(crops, expected.flip(2), rtol=0, atol=1e-12)
 
 
-def test_a_crop_of_the_asked_size_is_these_pixels(draw: Callable[..., None]) -> None:
+def test_a_crop_of_the_final_size_is_a_slice(draw: Callable[..., None]) -> None:
     images = torch.rand(4, 16, 16, 3, generator=generator())
     draw(area=(1 / 4 - 0.08) / 0.92, across=1, down=0.25, mirrored=0.9)
     crops = random_resized_crops(images.view(4, -1), (16, 16, 3), 8, 0.08, generator())
     torch.testing.assert_close(crops.view(4, 8, 8, 3), images[:, 2:10, 8:], rtol=0, atol=1e-5)
 
 
-def test_equal_pixels_stay_and_colours_are_not_mixed() -> None:
-    colours = torch.rand(50, 3, generator=generator())
-    crops = random_resized_crops(colours.repeat(1, 14 * 20), (14, 20, 3), 9, 0.08, generator(1))
-    torch.testing.assert_close(crops, colours.repeat(1, 81), rtol=0, atol=1e-6)
+def test_constant_images_are_unchanged_and_colors_are_not_mixed() -> None:
+    colors = torch.rand(50, 3, generator=generator())
+    crops = random_resized_crops(colors.repeat(1, 14 * 20), (14, 20, 3), 9, 0.08, generator(1))
+    torch.testing.assert_close(crops, colors.repeat(1, 81), rtol=0, atol=1e-6)
     images = torch.rand(50, 14 * 20, 3, generator=generator())
     crops = random_resized_crops(images.view(50, -1), (14, 20, 3), 9, 0.08, generator(1)).view(50, 81, 3)
-    for colour in range(3):
-        grey = random_resized_crops(images[..., colour].contiguous(), (14, 20), 9, 0.08, generator(1))
-        torch.testing.assert_close(crops[..., colour], grey, rtol=0, atol=1e-6)
+    for color in range(3):
+        gray = random_resized_crops(images[..., color].contiguous(), (14, 20), 9, 0.08, generator(1))
+        torch.testing.assert_close(crops[..., color], gray, rtol=0, atol=1e-6)
 
 
-def test_a_generator_repeats_its_crops_and_each_image_has_its_own() -> None:
+def test_a_generator_repeats_its_crops_and_each_image_has_its_own_crop() -> None:
     images = torch.rand(1, 10 * 10 * 3, generator=generator()).repeat(40, 1)
-    everywhere, drawn = torch.get_rng_state(), generator(7)
-    first = random_resized_crops(images, (10, 10, 3), 8, 0.08, drawn)
+    everywhere, draws = torch.get_rng_state(), generator(7)
+    first = random_resized_crops(images, (10, 10, 3), 8, 0.08, draws)
     assert torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, 0.08, generator(7)))
-    assert not torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, 0.08, drawn))  # anew each time
+    assert not torch.equal(first, random_resized_crops(images, (10, 10, 3), 8, 0.08, draws))  # a new draw
     assert torch.pdist(first).min() > 0.1
     assert torch.equal(torch.get_rng_state(), everywhere)
 
@@ -278,7 +277,7 @@ def test_autocast_does_not_round_crops() -> None:
 @pytest.mark.parametrize(
     ("shape", "size", "share"), [((80, 80, 3), 64, 0.8), ((9, 12, 3), 4, 0.44), ((12, 9), 8, 0.9), ((8, 8, 3), 8, 1.0)]
 )
-def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], size: int, share: float) -> None:
+def test_a_center_of_the_final_size_equals_torchvisions(shape: tuple[int, ...], size: int, share: float) -> None:
     images = torch.rand(3, math.prod(shape), generator=generator())
     crops = center_crops(images, shape, size, share)
     pixels = images.view(3, *shape[:2], -1).permute(0, 3, 1, 2)
@@ -286,7 +285,7 @@ def test_the_middle_in_its_own_pixels_is_torchvisions(shape: tuple[int, ...], si
 
 
 @pytest.mark.parametrize(("size", "share"), [(64, 0.875), (16, 0.875), (24, 0.1), (10, 0.01)])
-def test_the_middle_is_resized_as_pillow_does(size: int, share: float) -> None:
+def test_the_center_is_resized_as_in_pillow(size: int, share: float) -> None:
     images = torch.randint(0, 256, (2, 80 * 70), generator=generator()).float()
     crops = center_crops(images, (80, 70), size, share).view(2, size, size)
     side = max(round(share * 70), 1)
@@ -297,7 +296,7 @@ def test_the_middle_is_resized_as_pillow_does(size: int, share: float) -> None:
         assert np.allclose(crop, np.asarray(expected), atol=1e-2)
 
 
-# Both as an augmentation ----------------------------------------------------------------------------
+# `RandomResizedCrops` -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(12, 14), (12, 14, 3)], ids=["gray", "color"])
@@ -337,10 +336,10 @@ def test_impossible_crops_are_refused(changed: dict[str, Any], message: str) -> 
 # In `ff_supervised` --------------------------------------------------------------------------------
 
 
-def test_the_label_is_written_after_the_shift_and_all_passes_see_one_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_embedded_after_the_shift_and_all_passes_share_the_shift(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[Tensor] = []
 
-    def spy(layers: Any, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def spy(layers: Any, images: Tensor) -> tuple[list[Pass], list[Tensor]]:
         passes.append(images.clone())
         return forward(layers, images)
 
@@ -372,7 +371,7 @@ def test_the_label_is_written_after_the_shift_and_all_passes_see_one_shift(monke
     assert torch.equal(algorithm.train.inputs, stored)
 
 
-def test_no_test_shifts_its_images() -> None:
+def test_tests_do_not_shift_images() -> None:
     jittering, still = make(jitter=2), make(jitter=0)
     jittering.train_epoch(1)
     still.load_state_dict(jittering.state_dict())
@@ -381,12 +380,12 @@ def test_no_test_shifts_its_images() -> None:
     assert torch.equal(jittering.neutral_logits(split), still.neutral_logits(split))
     assert jittering.evaluate(split) == still.evaluate(split)
     assert jittering.monitor(split) == still.monitor(split)
-    # Nor does a test take from the random numbers of the training.
-    for mine, before in zip(jittering.state_dict()["generators"], still.state_dict()["generators"], strict=True):
-        assert torch.equal(mine, before)
+    # Nor do tests draw from the generators of training.
+    for state, before in zip(jittering.state_dict()["generators"], still.state_dict()["generators"], strict=True):
+        assert torch.equal(state, before)
 
 
-def test_without_jitter_images_are_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jitter_nothing_is_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any) -> None:
         raise AssertionError("shifted")
 
@@ -397,18 +396,18 @@ def test_without_jitter_images_are_as_stored(monkeypatch: pytest.MonkeyPatch) ->
         make(jitter=1).train_epoch(1)
 
 
-def test_a_cut_run_with_jitter_goes_on_as_if_uncut(tmp_path: Path) -> None:
-    uncut, resumed = make(jitter=2), make(jitter=2)
-    uncut.train_epoch(1)
-    torch.save(uncut.state_dict(), tmp_path / "state.pt")
-    resumed.train_epoch(2)  # whatever it did before
+def test_a_resumed_run_with_jitter_goes_on_as_if_uninterrupted(tmp_path: Path) -> None:
+    whole_run, resumed = make(jitter=2), make(jitter=2)
+    whole_run.train_epoch(1)
+    torch.save(whole_run.state_dict(), tmp_path / "state.pt")
+    resumed.train_epoch(2)  # its earlier state must not matter
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert resumed.train_epoch(2) == uncut.train_epoch(2)
-    for mine, other in zip(resumed.layers, uncut.layers, strict=True):
-        assert torch.equal(mine.connections.sources[0].weight, other.connections.sources[0].weight)
+    assert resumed.train_epoch(2) == whole_run.train_epoch(2)
+    for layer, other in zip(resumed.layers, whole_run.layers, strict=True):
+        assert torch.equal(layer.connections.sources[0].weight, other.connections.sources[0].weight)
 
 
-def test_colour_is_no_side_of_an_image() -> None:
+def test_channels_are_not_a_side_of_an_image() -> None:
     algorithm = make(jitter=4, image_shape=(5, 8, 3))
     algorithm.train_epoch(1)
     assert algorithm.pictures(algorithm.train.first(20))["first_layer_fields"].shape == (30, 5, 8, 3)

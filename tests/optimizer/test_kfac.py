@@ -157,15 +157,15 @@ def looped(model: nn.Sequential, inputs: Tensor, labels: Tensor) -> list[tuple[T
     """A and G of each layer, by a loop over examples and positions."""
     sums: list[Any] = [(0.0, 0.0)] * len(layers(model))
     for example, label in zip(inputs, labels, strict=True):
-        seen: list[tuple[Tensor, Tensor]] = []
+        by_layer: list[tuple[Tensor, Tensor]] = []
         activities = example[None]
         for layer in model:
             before, activities = activities, layer(activities.clone())
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 activities.retain_grad()
-                seen.append((before.detach()[0], activities))
+                by_layer.append((before.detach()[0], activities))
         cross_entropy(activities, label[None]).backward()
-        for i, (layer, (before, outputs)) in enumerate(zip(layers(model), seen, strict=True)):
+        for i, (layer, (before, outputs)) in enumerate(zip(layers(model), by_layer, strict=True)):
             assert outputs.grad is not None
             bias = [torch.ones(1, dtype=before.dtype)] if layer.bias is not None else []
             if isinstance(layer, nn.Linear):

@@ -40,14 +40,14 @@ def test_a_torch_optimizer_gets_the_parameters(factory: partial[Any]) -> None:
 def test_a_factory_that_takes_a_model_gets_the_net() -> None:
     net = nn.Linear(2, 1)
     assert [layer.module for layer in make_optimizer(NATURAL, net).layers] == [net]
-    seen: list[nn.Module] = []
+    models: list[nn.Module] = []
 
     def factory(model: nn.Module) -> torch.optim.Optimizer:
-        seen.append(model)
+        models.append(model)
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
     make_optimizer(factory, net)
-    assert seen == [net]
+    assert models == [net]
 
 
 @pytest.mark.parametrize(
