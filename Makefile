@@ -45,7 +45,7 @@ report: $(INSTALLED)  ## write the report from the records
 readme: $(INSTALLED)  ## write the report, and its summary into README.md
 	$(BIN)/python scripts/report.py --results '$(RESULTS)' --readme README.md
 
-test: $(INSTALLED)  ## the tests, under three minutes
+test: $(INSTALLED)  ## the tests, under four minutes
 	$(BIN)/python -m pytest --numprocesses 2
 
 check: $(INSTALLED)  ## format, lint and types
