@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ffrepro.commands.interrupts import keyboard_interrupts
+from ffrepro.commands.command_line import keyboard_interrupts
 from ffrepro.commands.suggestions import explain, is_mistake, mistakes_explained
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF

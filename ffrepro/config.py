@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ffrepro.errors import UserError
-from ffrepro.paths import from_root
+from ffrepro.paths import CONF, from_root
 
 # The groups whose values decide a run's result. A goodness is part of the algorithms that use it.
 DECISIVE_GROUPS = ("dataset", "architecture", "algorithm", "schedule", "budget")
@@ -35,11 +35,16 @@ _TOP: dict[str, Any] = {
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
 
+def composed(overrides: list[str]) -> DictConfig:
+    """The config of a command line's `overrides`."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", overrides)
+
+
 def build(config: DictConfig, **replaced: Any) -> Any:
     """The object that `config._target_` names, made from the other values; `replaced` values come first.
 
-    Raises:
-        UserError: a value has another type than the object declares, or the object refuses it.
+    Raises UserError if a value has another type than the object declares, or the object refuses it.
     """
     check_options(config)
     try:
@@ -57,8 +62,7 @@ def build(config: DictConfig, **replaced: Any) -> Any:
 def check_options(config: DictConfig) -> None:
     """Compare the values of `config`, and of the objects in it, with what their constructors declare.
 
-    Raises:
-        UserError: an option is unknown, missing, or of another type.
+    Raises UserError if an option is unknown, missing, or of another type.
     """
     # The types of torch's options cannot be checked.
     ours = str(config.get("_target_")).startswith("ffrepro.")
@@ -78,8 +82,7 @@ def check_options(config: DictConfig) -> None:
 def check_top(config: DictConfig) -> None:
     """Check the options that no object declares.
 
-    Raises:
-        UserError: an option has another type, or a value makes no sense.
+    Raises UserError if an option has another type, or a value makes no sense.
     """
     for key, kind in _TOP.items():
         check_type(key, OmegaConf.select(config, key), kind)
@@ -94,15 +97,13 @@ def check_top(config: DictConfig) -> None:
 
 
 def check_type(key: str, value: Any, kind: Any) -> None:
-    """Raise UserError if `value` at `key` does not fit the plain type, Literal, union or Sequence `kind`.
-
-    All other kinds fit, such as classes of objects. A constructor therefore declares its lists as Sequence.
-    """
+    """Raise UserError if `value` at `key` does not fit `kind`."""
     if not _fits(value, kind):
         raise UserError(f"{key} is {value!r}: expected {_described(kind)}.")
 
 
 def _fits(value: Any, kind: Any) -> bool:
+    """Whether `value` fits the plain type, Literal, union or Sequence `kind`. All other kinds fit."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is Sequence:

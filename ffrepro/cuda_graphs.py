@@ -18,12 +18,9 @@ def replayed(
 ) -> Callable[[Tensor], Tensor]:
     """`step` as a CUDA graph; `step` itself on the CPU.
 
-    Args:
-        step: changes `owner` and returns a tensor. Shapes must not depend on values, nothing may be copied to
-            the CPU, and the present values of Python numbers are kept.
-        batch: an argument with the shape and device of all later arguments.
-        owner: the object whose state `step` changes; the capture itself leaves its state unchanged.
-        generator: of the random numbers in `step`, on `batch`'s device.
+    `step` changes `owner`, which the capture itself leaves unchanged, and returns a tensor. Shapes must not depend on
+    values, nothing may be copied to the CPU, and the present values of Python numbers are kept. `batch` has the shape
+    and device of all later arguments, and `generator`, on its device, is that of the random numbers in `step`.
     """
     if not batch.is_cuda:
         return step
@@ -58,17 +55,11 @@ def total(
     owner: Stateful,
     generator: torch.Generator,
 ) -> Tensor:
-    """The sum of the results of `minibatch` over an epoch.
+    """The sum of the results of `minibatch` (inputs and targets -> a tensor) over an epoch.
 
     The steps run without autograd's bookkeeping, a thirtieth of their time on a CPU. For this, `minibatch` may change
-    its tensors in place only. See also `replayed`.
-
-    Args:
-        minibatch: inputs and targets of a minibatch -> a tensor.
-        split: the training data.
-        batches: (n_batches, batch_size), indices into `split`.
-        owner: the object whose state `minibatch` changes.
-        generator: of the random numbers in `minibatch`.
+    its tensors in place only. `batches` (n_batches, batch_size) are indices into `split`. For `owner` and `generator`
+    see `replayed`.
     """
 
     def step(batch: Tensor) -> Tensor:

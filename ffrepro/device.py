@@ -18,8 +18,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 def choose_device(name: str) -> torch.device:
     """`auto` (a GPU if there is any), `cpu`, `cuda` or `cuda:N`; the process is set up to compute there.
 
-    Raises:
-        UserError: no such device.
+    Raises UserError if there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,15 +28,15 @@ def choose_device(name: str) -> torch.device:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device is {name!r}: expected auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device={name} asks for a GPU and PyTorch sees none: use device=cpu or device=auto.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={name}: there are only {torch.cuda.device_count()} GPUs, counted from 0.")
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(f"device={name} asks for a GPU and PyTorch sees none: use device=cpu or device=auto.")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise UserError(f"device={name}: there are only {torch.cuda.device_count()} GPUs, counted from 0.")
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # sums are fp32
         if device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are created on the current device
-    if device.type == "cpu":
+    else:
         # The velocities of silent units decay to denormal numbers, which slow a processor down many times. Threads
         # inherit the setting from the thread that starts them, so it comes before any parallel work.
         torch.set_flush_denormal(True)
@@ -61,8 +60,7 @@ def _keep_freed_memory() -> None:
 def choose_precision(name: str, device: torch.device) -> str:
     """`auto` is bf16 if the processor multiplies it faster than fp32 (AMX, AVX512-bf16, CUDA), else fp32.
 
-    Raises:
-        UserError: no such precision.
+    Raises UserError if there is no such precision.
     """
     if name == "auto":
         return "bf16" if fast_bf16(device) else "fp32"

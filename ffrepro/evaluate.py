@@ -22,10 +22,7 @@ _PERPLEXITY_DECIMALS = 9
 
 @torch.no_grad()
 def predicted(function: Callable[[Tensor], Tensor], split: Split) -> Tensor:
-    """The outputs (N, …) of `function` for the inputs of a split.
-
-    Computes at most `ROWS` outputs at a time, and holds each output once.
-    """
+    """The outputs (N, …) of `function` for the inputs of a split, at most `ROWS` at a time, each held once."""
     first, *others = chunks(len(split), ROWS)
     part = function(split.inputs[first])
     outputs = part.new_empty(len(split), *part.shape[1:])
@@ -75,25 +72,18 @@ def nll(logits: Tensor, targets: Tensor) -> Tensor:
 
 def error_percent(scores: Tensor, targets: Tensor) -> float:
     """The percentage of examples whose highest of `scores` (N, n_classes) is not that of `targets` (N,)."""
-    n_wrong = int((scores.argmax(1) != targets).count_nonzero())
-    return 100.0 * n_wrong / len(targets)
+    return 100.0 * int((scores.argmax(1) != targets).count_nonzero()) / len(targets)
 
 
 def errors_by_layer(name: str, scores: Tensor, targets: Tensor, first_layer: int) -> dict[str, float]:
     """The error of each layer and of each sequence of layers from the first, whose scores are added.
 
-    If the first layer is excluded, the error of all layers is left out: it is the headline error of the test.
-
-    Args:
-        name: name of the test, such as `goodness`.
-        targets: classes (N,).
-        scores: (n_layers, N, n_classes).
-        first_layer: number of the layer of `scores[0]`, counted from 1.
+    `scores` (n_layers, N, n_classes) are of the test `name`, from `first_layer`, counted from 1. If the first layer is
+    excluded, the error of all layers is left out: it is the headline error of the test.
     """
     errors: dict[str, float] = {}
-    sums = scores.cumsum(0)
     last_layer = first_layer + len(scores) - 1
-    for layer, (single, cumulative) in enumerate(zip(scores, sums, strict=True), start=first_layer):
+    for layer, (single, cumulative) in enumerate(zip(scores, scores.cumsum(0), strict=True), start=first_layer):
         errors[f"error_{name}_layer_{layer}"] = error_percent(single, targets)
         if first_layer < layer < last_layer or (layer == last_layer and first_layer == 1 and last_layer > 1):
             errors[f"error_{name}_layers_{first_layer}_to_{layer}"] = error_percent(cumulative, targets)

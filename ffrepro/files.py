@@ -19,8 +19,7 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # rais
 def written_atomically(path: Path) -> Iterator[IO[Any]]:
     """A binary file that replaces `path` when the block ends well, and is removed when the block fails.
 
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
+    Raises UserError if the folder cannot be written, or the disk is full.
     """
     temporary: Path | None = None
     try:

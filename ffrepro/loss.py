@@ -19,35 +19,25 @@ class Loss(Protocol):
 
     def check(self, targets: Tensor) -> None:
         """Raise UserError if the loss is not defined for such targets."""
-        ...
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean over the minibatch, a scalar."""
-        ...
 
     def negative_log_likelihood(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean of -log p(targets | outputs) over the minibatch, in nats: the loss without smoothing."""
-        ...
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Sample targets from p(· | outputs), for the Fisher matrix. The generator may be on another device."""
-        ...
 
     def headline(self, net: Net, split: Split) -> dict[str, float]:
         """The metric after each epoch, for a net that maps inputs (B, n) to outputs."""
-        ...
 
     def measured(self, net: Net, split: Split) -> dict[str, float]:
         """All metrics of the final evaluation."""
-        ...
 
 
 class CrossEntropy:
-    """The cross-entropy of a softmax over classes, in nats.
-
-    Args:
-        label_smoothing: the share of the label's probability that is spread evenly over all classes.
-    """
+    """The cross-entropy of a softmax, in nats. The share `label_smoothing` of a label is spread over all classes."""
 
     def __init__(self, label_smoothing: float) -> None:
         if not 0 <= label_smoothing < 1:

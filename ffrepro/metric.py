@@ -36,35 +36,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured quantity.
+    """A measured quantity."""
 
-    Attributes:
-        name: the name in a record.
-        quantity: the name without its split and details.
-        noun: the quantity in words.
-        kind: the kind of the quantity.
-        unit: `%`, `°` or nothing.
-        decimals: how many decimals are printed; None prints four figures.
-        lower_is_better: whether the smaller of two values is better.
-        split: the data that it was measured on. `running` data are training batches, measured while they train the net.
-        detail: the rest of the name, as in `softmax_layer_2`.
-        way: how the net was tested, where there are several ways: `goodness` or `softmax`.
-        part: the layers or iterations that count.
-        end: the end of a 95 % interval, `low` or `high`.
-    """
-
-    name: str
-    quantity: str
-    noun: str
+    name: str  # the name in a record
+    quantity: str  # the name without its split and details
+    noun: str  # the quantity in words
     kind: Kind
-    unit: str
-    decimals: int | None
-    lower_is_better: bool
+    unit: str  # `%`, `°` or nothing
+    decimals: int | None  # how many decimals are printed; None prints four figures
+    lower_is_better: bool  # whether the smaller of two values is better
+    # The data that it was measured on. `running` data are training batches, measured while they train the net.
     split: Split | None = None
-    detail: str = ""
-    way: str = ""
-    part: Part | None = None
-    end: str = ""
+    detail: str = ""  # the rest of the name, as in `softmax_layer_2`
+    way: str = ""  # how the net was tested, where there are several ways: `goodness` or `softmax`
+    part: Part | None = None  # the layers or iterations that count
+    end: str = ""  # the end of a 95 % interval, `low` or `high`
 
     @property
     def label(self) -> str:

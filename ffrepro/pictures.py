@@ -41,11 +41,9 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Convert fields and images (n, height, width[, 3]) to bytes, and samples to histograms (n_layers, n_bins + 1).
 
     A name that ends in `fields` or `images`, or begins with `goodness`, tells which. Other arrays, which must be small,
-    are not changed.
-
-    A field is scaled by its largest absolute weight, to bytes from 1 to 255 with 128 for weight 0. An image has bytes
-    from 0 to 255. The last column of a histogram counts the values above the range; `goodness_edges` has the edges of
-    the other bins.
+    are not changed. A field is scaled by its largest absolute weight, to bytes from 1 to 255 with 128 for weight 0. An
+    image has bytes from 0 to 255. The last column of a histogram counts the values above the range; `goodness_edges`
+    has the edges of the other bins.
     """
     converted: dict[str, np.ndarray] = {}
     for name, values in arrays.items():

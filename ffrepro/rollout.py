@@ -17,16 +17,11 @@ TEMPERATURES = (1.0, 0.5)
 
 
 def generate(logits: Predictor, starts: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-    """Continue all of `starts` at once, by one character per step.
+    """Continue all of `starts` at once, by one character per step; returns characters' indices (S, window + n).
 
-    Args:
-        logits: windows (B, window · n_symbols) -> logits of the next character (B, n_symbols).
-        starts: indices of the first characters (S, window).
-        noise: uniform between 0 and 1, (S, n); a string depends on its row alone.
-        temperature: divides the logits.
-
-    Returns:
-        Indices of characters (S, window + n): the starts and their continuations.
+    `logits` maps windows (B, window · n_symbols) to logits of the next character (B, n_symbols), which `temperature`
+    divides. `starts` are indices of the first characters (S, window), and `noise` (S, n) is uniform between 0 and 1; a
+    string depends on its row alone.
     """
     window, n = starts.shape[1], noise.shape[1]
     strings = torch.cat([starts, starts.new_zeros(len(starts), n)], dim=1)

@@ -1,6 +1,7 @@
 """The schedule of the learning rates, and the minibatches of an epoch."""
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -16,26 +17,21 @@ class Schedule(Protocol):
 
     def lr_factor(self, epoch: int) -> float:
         """The factor in epoch 1 to `epochs`, for algorithms that change their learning rates once per epoch."""
-        ...
 
     def lr_factor_at_step(self, epoch: int, step: int, n_steps: int) -> float:
         """The factor in step 1 to `n_steps` of an epoch."""
-        ...
 
 
+@dataclass
 class HoldThenLinear:
-    """1 until epoch `epochs` / 2, then a linear decay to 1 / `epochs`: the schedule of the released code.
+    """1 until epoch `epochs` / 2, then a linear decay to 1 / `epochs`: the schedule of the released code."""
 
-    Args:
-        epochs: the number of epochs. The factor is constant within an epoch.
-        warm_up: the share of the epochs with a linear warm-up from 0, 0 (none) to 0.5.
-    """
+    epochs: int  # with a constant factor in each
+    warm_up: float  # the share of the epochs with a linear warm-up from 0, 0 (none) to 0.5
 
-    def __init__(self, epochs: int, warm_up: float) -> None:
-        if not 0 <= warm_up <= 0.5:
-            raise UserError(f"schedule.warm_up is {warm_up}: expected a share of the epochs, 0 (none) to 0.5.")
-        self.epochs = epochs
-        self.warm_up = warm_up
+    def __post_init__(self) -> None:
+        if not 0 <= self.warm_up <= 0.5:
+            raise UserError(f"schedule.warm_up is {self.warm_up}: expected a share of the epochs, 0 (none) to 0.5.")
 
     def lr_factor(self, epoch: int) -> float:
         if epoch < self.warm_up * self.epochs:
@@ -48,19 +44,16 @@ class HoldThenLinear:
         return self.lr_factor(epoch)
 
 
+@dataclass
 class WarmUpThenCosine:
-    """A linear warm-up from 0 to 1, then half a cosine to 0, which the last step reaches.
+    """A linear warm-up from 0 to 1 over the share `warm_up` of the epochs, then half a cosine to 0 at the last step."""
 
-    Args:
-        epochs: the number of epochs.
-        warm_up: the share of the epochs with the warm-up, 0 to less than 1.
-    """
+    epochs: int
+    warm_up: float
 
-    def __init__(self, epochs: int, warm_up: float) -> None:
-        if not 0 <= warm_up < 1:
-            raise UserError(f"schedule.warm_up is {warm_up}: expected a share of the epochs, 0 to less than 1.")
-        self.epochs = epochs
-        self.warm_up = warm_up
+    def __post_init__(self) -> None:
+        if not 0 <= self.warm_up < 1:
+            raise UserError(f"schedule.warm_up is {self.warm_up}: expected a share of the epochs, 0 to less than 1.")
 
     def lr_factor(self, epoch: int) -> float:
         return self._after(epoch - 0.5)  # the middle; at the end of the last epoch the factor is 0
@@ -76,16 +69,10 @@ class WarmUpThenCosine:
 
 
 def batches(n: int, batch_size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """The minibatches of an epoch, as indices (n_batches, batch_size) of examples. A remainder is left out.
+    """The minibatches of an epoch, as indices (n_batches, batch_size) of `n` examples. A remainder is left out.
 
-    Args:
-        n: the number of examples.
-        batch_size: the examples in a minibatch.
-        generator: on the CPU, draws the order; None keeps the order of the data.
-        device: the device of the indices.
-
-    Raises:
-        UserError: there are too few examples for a minibatch.
+    `generator`, on the CPU, draws the order; None keeps the order of the data. Raises UserError if there are too few
+    examples for a minibatch.
     """
     if not 1 <= batch_size <= n:
         raise UserError(f"algorithm.batch_size is {batch_size}: expected 1 to {n}, the number of training examples.")

@@ -14,35 +14,21 @@ from ffrepro.paths import EXPERIMENTS
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table.
+    """A row of a table."""
 
-    Attributes:
-        name: its name in commands and records.
-        label: its net, in words.
-        experiment: its preset.
-        paper: the paper's number; None if it has none, and the table's claims are tested instead.
-        mark: how well the paper's number is known.
-        reproduced: the interval of means that count as the paper's; None if the paper's number is of other data.
-        seeds: its own seeds, where those of the table make no sense, as for counted statistics.
-        train: the paper's number on training data.
-        train_mark: how well that is known.
-        test: the way of testing. A net that is tested in two ways has two rows.
-        metric: its own metric.
-        record: the row that has its records, if it is another test of that row's net.
-    """
-
-    name: str
-    label: str
-    experiment: str
-    paper: float | None = None
-    mark: str | None = None
+    name: str  # its name in commands and records
+    label: str  # its net, in words
+    experiment: str  # its preset
+    paper: float | None = None  # the paper's number; None if it has none, and the table's claims are tested instead
+    mark: str | None = None  # how well the paper's number is known
+    # The interval of means that count as the paper's; None if the paper's number is of other data.
     reproduced: tuple[float, float] | None = None
-    seeds: list[int] | None = None
-    train: float | None = None
-    train_mark: str | None = None
-    test: str | None = None
-    metric: str | None = None
-    record: str | None = None
+    seeds: list[int] | None = None  # its own seeds, where those of the table make no sense, as for counted statistics
+    train: float | None = None  # the paper's number on training data
+    train_mark: str | None = None  # how well that is known
+    test: str | None = None  # the way of testing; a net that is tested in two ways has two rows
+    metric: str | None = None  # its own metric
+    record: str | None = None  # the row that has its records, if it is another test of that row's net
 
     @property
     def title(self) -> str:
@@ -167,11 +153,7 @@ class Table:
         return named(row.metric or self.metric)
 
     def chosen(self, names: list[str] | None) -> list[Row]:
-        """The rows of `names`, in the table's order; all of them for None.
-
-        Raises:
-            UserError: there is no such row.
-        """
+        """The rows of `names`, in the table's order; all of them for None. Raises UserError if there is no such row."""
         if names is None:
             return self.rows
         known = [row.name for row in self.rows]
@@ -189,24 +171,17 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Table:
-    """Read table `name`.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Read table `name`. Raises UserError if there is none."""
     if name not in names():
         raise UserError(f"there is no table {name!r}: expected one of {', '.join(names())}.")
     path = EXPERIMENTS / name / "table.yaml"
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text())
         rows = [Row(**_paired(row, "reproduced")) for row in content.pop("rows")]
-        claims = [Claim(**_paired(entry, "rows")) for entry in content.pop("claims", [])]
-        ablations = [Ablation(**entry) for entry in content.pop("ablations", [])]
-        panels = [Panel(**entry) for entry in content.pop("panels", [])]
-        sweeps = [Sweep(**entry) for entry in content.pop("sweeps", [])]
-        loaded = Table(
-            name=name, rows=rows, claims=claims, ablations=ablations, panels=panels, sweeps=sweeps, **content
-        )
+        content["claims"] = [Claim(**_paired(entry, "rows")) for entry in content.get("claims", [])]
+        for kind, made in {"ablations": Ablation, "panels": Panel, "sweeps": Sweep}.items():
+            content[kind] = [made(**entry) for entry in content.get(kind, [])]
+        loaded = Table(name=name, rows=rows, **content)
         for metric in {loaded.metric_of(row).name for row in loaded.rows}:
             if not is_known(metric):
                 raise TypeError(f"there is no metric {metric!r}: see metric.py")

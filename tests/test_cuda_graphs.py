@@ -80,7 +80,7 @@ def test_on_the_cpu_the_step_itself_is_used() -> None:
     def step(batch: torch.Tensor) -> torch.Tensor:
         return batch
 
-    assert replayed(step, torch.arange(3), algorithm, algorithm.label_generator) is step
+    assert replayed(step, torch.arange(3), algorithm, algorithm.device_generator) is step
 
 
 def test_the_total_is_the_sum_over_all_batches() -> None:
@@ -92,7 +92,7 @@ def test_the_total_is_the_sum_over_all_batches() -> None:
         split,
         batches,
         algorithm,
-        algorithm.label_generator,
+        algorithm.device_generator,
     )
     assert sums.tolist() == [0 + 3 + 6 + 9, 100 * (1 + 4 + 7 + 10)]
 

@@ -84,11 +84,7 @@ class Backprop(Resumable):
         return {"loss": loss}
 
     def minibatch(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Update the net on inputs (B, n) and targets.
-
-        Returns:
-            (2,): the loss, and the number of wrong classes (0 without classes).
-        """
+        """Update the net; returns (2,), the loss and the number of wrong classes (0 without classes)."""
         if self.augmentation is not None:
             inputs = self.augmentation.train(inputs, self.image_shape, self.device_generator)
         outputs = self.outputs(inputs)

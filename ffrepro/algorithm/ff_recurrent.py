@@ -20,39 +20,27 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, error_percent
-from ffrepro.forward_forward.epoch import train_on_images
+from ffrepro.forward_forward.epoch import TrainsOnImages
 from ffrepro.forward_forward.layers import LayerOptions, hidden_layers, over_threshold
 from ffrepro.forward_forward.negatives import sample_wrong_label
 from ffrepro.forward_forward.passes import normalize
 from ffrepro.forward_forward.recurrent import RecurrentNet, passes_by_layer
 from ffrepro.forward_forward.softmax import Softmax
 from ffrepro.pictures import fields
-from ffrepro.runs.state import Resumable
 
 
 @dataclass(kw_only=True)
-class FFRecurrent(LayerOptions, Resumable):
-    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`.
+class FFRecurrent(LayerOptions, TrainsOnImages):
+    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`."""
 
-    Args:
-        batch_size: images in a minibatch; a remainder is left out of the epoch.
-        reshuffle: draw new minibatches in each epoch.
-        iterations: the number of iterations after the bottom-up pass.
-        damping: the weight of the old state in a new state. (In a talk the two weights are swapped: 0.7.)
-        first_tested: the first iteration, from 1, whose goodness the test adds up.
-        last_tested: the last of these iterations.
-        head_learning_rate: of the softmax on the bottom-up pass, which tells which wrong labels are likely.
-        head_weight_cost: the weight decay of this softmax.
-    """
-
-    batch_size: int
-    reshuffle: bool
-    iterations: int
-    damping: float
-    first_tested: int
-    last_tested: int
-    head_learning_rate: float
-    head_weight_cost: float
+    batch_size: int  # images in a minibatch; a remainder is left out of the epoch
+    reshuffle: bool  # draw new minibatches in each epoch
+    iterations: int  # after the bottom-up pass
+    damping: float  # the weight of the old state in a new state. (In a talk the two weights are swapped: 0.7.)
+    first_tested: int  # the first iteration, from 1, whose goodness the test adds up
+    last_tested: int  # the last such iteration
+    head_learning_rate: float  # of the softmax on the bottom-up pass, which tells which wrong labels are likely
+    head_weight_cost: float  # the weight decay of this softmax
 
     def __post_init__(self) -> None:
         if not 1 <= self.first_tested <= self.last_tested <= self.iterations:
@@ -66,7 +54,7 @@ class FFRecurrent(LayerOptions, Resumable):
     def begin(self, setting: Setting) -> None:
         self.train, self.schedule, self.device = setting.dataset.train, setting.schedule, setting.device
         self.image_shape, self.n_classes = setting.dataset.image_shape, setting.dataset.n_labels
-        self.generator, self.label_generator = setting.generators()
+        self.generator, self.device_generator = setting.generators()
         connections = setting.connections(self.image_shape, self.generator, top_down_units=self.n_classes)
         self.net = RecurrentNet(connections, iterations=self.iterations, damping=self.damping)
         self.layers = hidden_layers(connections, self)
@@ -77,29 +65,20 @@ class FFRecurrent(LayerOptions, Resumable):
             momentum=self.momentum,
             weight_cost=self.head_weight_cost,
         )
-        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.label_generator]
+        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.device_generator]
 
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        loss, error = train_on_images(
-            partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)),
-            self.train,
-            self.batch_size,
-            order=self.generator if self.reshuffle else None,
-            owner=self,
-            generator=self.label_generator,
-        )
+        loss, error = self.train_on_images(partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)))
         return {"loss": loss, "running_error": error}
 
     def minibatch(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
         """Update all weights on `images` (B, n_pixels) with labels `targets` (B,).
 
-        The schedule's `lr_factor` multiplies all learning rates.
-
-        Returns:
-            (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images, iterations and layers, and the number of
-            images that the softmax got wrong before the update.
+        The schedule's `lr_factor` multiplies all learning rates. Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats
+        averaged over images, iterations and layers, and the number of images that the softmax got wrong before the
+        update.
         """
         one_hot_targets = one_hot(targets, self.n_classes)
 
@@ -107,7 +86,7 @@ class FFRecurrent(LayerOptions, Resumable):
         image_sums, states = self.net.bottom_up(images)
         outputs = [normalize(state) for state in states]
         logits = self.softmax.logits(outputs).sum(0)
-        wrong = one_hot(sample_wrong_label(logits, targets, self.label_generator), self.n_classes)
+        wrong = one_hot(sample_wrong_label(logits, targets, self.device_generator), self.n_classes)
 
         # Positive and negative data start from the same states. They differ only in the label.
         labels = normalize(torch.stack([one_hot_targets, wrong]).to(images.dtype))

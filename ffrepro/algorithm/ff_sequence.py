@@ -36,26 +36,17 @@ from ffrepro.schedule import batches
 
 @dataclass(kw_only=True)
 class FFSequence(LayerOptions, Resumable):
-    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`.
+    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`."""
 
-    Args:
-        batch_size: windows in a minibatch; a remainder is left out of the epoch.
-        hidden_layers: `fixed` at their random weights; `simultaneous`, with an update on real windows and on windows
-            with a predicted end; or `separated`, with phases of real text and of the net's own text.
-        phase_length: the updates in a separated phase; None if phases are not separated.
-        head_learning_rate: of the softmax.
-        head_momentum: of the softmax.
-        head_weight_cost: the weight decay of the softmax.
-        first_layer_counts: whether the softmax uses the first hidden layer.
-    """
-
-    batch_size: int
+    batch_size: int  # windows in a minibatch; a remainder is left out of the epoch
+    # `fixed` at their random weights; `simultaneous`, with an update on real windows and on windows with a predicted
+    # end; or `separated`, with phases of real text and of the net's own text.
     hidden_layers: Literal["fixed", "simultaneous", "separated"]
-    phase_length: int | None
-    head_learning_rate: float
-    head_momentum: float
-    head_weight_cost: float
-    first_layer_counts: bool
+    phase_length: int | None  # the updates in a separated phase; None if phases are not separated
+    head_learning_rate: float  # of the softmax
+    head_momentum: float  # of the softmax
+    head_weight_cost: float  # the weight decay of the softmax
+    first_layer_counts: bool  # whether the softmax uses the first hidden layer
 
     def __post_init__(self) -> None:
         separated = self.hidden_layers == "separated"
@@ -68,7 +59,7 @@ class FFSequence(LayerOptions, Resumable):
     def begin(self, setting: Setting) -> None:
         self.train, self.schedule, self.device = setting.dataset.train, setting.schedule, setting.device
         self.input_shape, self.n_symbols = setting.dataset.input_shape, len(setting.dataset.text_alphabet)
-        self.generator, self.text_generator = setting.generators()
+        self.generator, self.device_generator = setting.generators()
         connections = setting.connections(self.input_shape, self.generator)
         self.layers = hidden_layers(connections, self)
         self.first = first_that_counts(self.layers, self.first_layer_counts)
@@ -79,7 +70,7 @@ class FFSequence(LayerOptions, Resumable):
             momentum=self.head_momentum,
             weight_cost=self.head_weight_cost,
         )
-        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.text_generator]
+        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.device_generator]
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The logits of the next character (B, n_symbols), given windows (B, window · n_symbols)."""
@@ -94,18 +85,15 @@ class FFSequence(LayerOptions, Resumable):
         if self.phase_length is not None:
             return self._train_in_phases(epoch, epoch_batches, lr_factor, self.phase_length)
         minibatch = partial(self.minibatch, lr_factor=lr_factor)
-        totals = total(minibatch, self.train, epoch_batches, self, self.text_generator)
+        totals = total(minibatch, self.train, epoch_batches, self, self.device_generator)
         loss, nll = (totals / len(epoch_batches)).tolist()
         return {"loss": loss, "running_perplexity": perplexity(nll)}
 
     def minibatch(self, inputs: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
         """Update all weights on real windows (B, window · n_symbols) with their next characters `targets` (B,).
 
-        The schedule's `lr_factor` multiplies all learning rates.
-
-        Returns:
-            (2,), in nats before the update: the loss of the layers, -log p⁺ - log(1 - p⁻) averaged over windows and
-            layers, and the cross-entropy of the softmax.
+        The schedule's `lr_factor` multiplies all learning rates. Returns (2,), in nats before the update: the loss of
+        the layers, -log p⁺ - log(1 - p⁻) averaged over windows and layers, and the cross-entropy of the softmax.
         """
         real, outputs = forward(self.layers, inputs)
         logits, nll = self._learn_softmax(outputs, targets, lr_factor)
@@ -113,7 +101,7 @@ class FFSequence(LayerOptions, Resumable):
             return torch.stack([torch.zeros_like(nll), nll])
 
         # All characters but the last are real. The last is the net's prediction.
-        prediction = one_hot(sample_label(logits, self.text_generator), self.n_symbols).to(inputs.dtype)
+        prediction = one_hot(sample_label(logits, self.device_generator), self.n_symbols).to(inputs.dtype)
         imagined, _ = forward(self.layers, torch.cat([inputs[:, self.n_symbols :], prediction], dim=1))
         losses = [
             layer.learn([positive], [negative], lr_factor=lr_factor)
@@ -124,8 +112,7 @@ class FFSequence(LayerOptions, Resumable):
     def _learn_softmax(self, outputs: list[Tensor], targets: Tensor, lr_factor: float) -> tuple[Tensor, Tensor]:
         """Learn to predict `targets` (B,) from the normalized activities (B, width) of each layer.
 
-        Returns:
-            The logits (B, n_symbols) and the mean cross-entropy in nats, both before the update.
+        Returns the logits (B, n_symbols) and the mean cross-entropy in nats, both before the update.
         """
         counted = outputs[self.first :]
         logits = self.softmax.logits(counted).sum(0)
@@ -166,7 +153,7 @@ class FFSequence(LayerOptions, Resumable):
         assert self.train.strings is not None
         starts = first_windows(self.train, self.n_symbols)
         shape = len(starts), int(self.train.strings.bincount().max())
-        noise = torch.rand(shape, generator=self.text_generator, device=self.device)
+        noise = torch.rand(shape, generator=self.device_generator, device=self.device)
         written = generate(self.logits, starts, noise)
         return one_hot_windows(written.unfold(1, starts.shape[1], 1)[:, 1:].flatten(0, 1))
 
@@ -176,7 +163,6 @@ class FFSequence(LayerOptions, Resumable):
         return headline(predicted(self.logits, split), split)
 
     def evaluate(self, split: Split) -> Metrics:
-        """See `measured`."""
         return measured(predicted(self.logits, split), split)
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:

@@ -22,37 +22,26 @@ from ffrepro.dataset import Split
 from ffrepro.dataset.augment import jittered
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, error_percent, errors_by_layer
-from ffrepro.forward_forward.epoch import train_on_images
+from ffrepro.forward_forward.epoch import TrainsOnImages
 from ffrepro.forward_forward.layers import LayerOptions, first_that_counts, forward, hidden_layers, over_threshold
 from ffrepro.forward_forward.negatives import embed_label, sample_wrong_label, uniform_wrong_label
 from ffrepro.forward_forward.softmax import Softmax
 from ffrepro.pictures import fields
-from ffrepro.runs.state import Resumable
 
 
 @dataclass(kw_only=True)
-class FFSupervised(LayerOptions, Resumable):
-    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`.
+class FFSupervised(LayerOptions, TrainsOnImages):
+    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`."""
 
-    Args:
-        batch_size: images in a minibatch; a remainder is left out of the epoch.
-        reshuffle: draw new minibatches in each epoch; the released code keeps the first minibatches.
-        jitter: shift every training image by up to this many pixels in each direction, drawn each time; 0: no shifts.
-        head_learning_rate: of the softmax.
-        head_weight_cost: the weight decay of the softmax.
-        threshold_learning_rate: 0 keeps the thresholds fixed, as in the paper.
-        negative_labels: `sampled` from the net's softmax, or `uniform` over the wrong labels.
-        first_layer_counts: whether both tests use the first hidden layer; the paper leaves it out.
-    """
-
-    batch_size: int
-    reshuffle: bool
-    jitter: int
-    head_learning_rate: float
-    head_weight_cost: float
-    threshold_learning_rate: float
+    batch_size: int  # images in a minibatch; a remainder is left out of the epoch
+    reshuffle: bool  # draw new minibatches in each epoch; the released code keeps the first minibatches
+    jitter: int  # shift every training image by up to this many pixels in each direction, drawn each time; 0: no shifts
+    head_learning_rate: float  # of the softmax
+    head_weight_cost: float  # the weight decay of the softmax
+    threshold_learning_rate: float  # 0 keeps the thresholds fixed, as in the paper
+    # `sampled` from the net's softmax, or `uniform` over the wrong labels.
     negative_labels: Literal["sampled", "uniform"]
-    first_layer_counts: bool
+    first_layer_counts: bool  # whether both tests use the first hidden layer; the paper leaves it out
 
     def begin(self, setting: Setting) -> None:
         self.train, self.schedule = setting.dataset.train, setting.schedule
@@ -62,12 +51,11 @@ class FFSupervised(LayerOptions, Resumable):
                 f"algorithm.jitter is {self.jitter}: expected 0 (no shifts) to less than an image's side, "
                 f"{min(self.image_shape[:2])} pixels."
             )
-        self.generator, self.label_generator = setting.generators()
+        self.generator, self.device_generator = setting.generators()
         self.layers = hidden_layers(setting.connections(self.image_shape, self.generator), self)
         self.first = first_that_counts(self.layers, self.first_layer_counts)
-        self.neutral = torch.full(
-            (self.n_classes,), 1 / self.n_classes, device=setting.device, dtype=setting.param_dtype
-        )
+        n = self.n_classes
+        self.neutral = torch.full((n,), 1 / n, device=setting.device, dtype=setting.param_dtype)
         self.softmax = Softmax(
             [layer.connections.width for layer in self.layers[self.first :]],
             self.n_classes,
@@ -75,34 +63,24 @@ class FFSupervised(LayerOptions, Resumable):
             momentum=self.momentum,
             weight_cost=self.head_weight_cost,
         )
-        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.label_generator]
+        self.parts, self.generators = [*self.layers, self.softmax], [self.generator, self.device_generator]
 
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        loss, error = train_on_images(
-            partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)),
-            self.train,
-            self.batch_size,
-            order=self.generator if self.reshuffle else None,
-            owner=self,
-            generator=self.label_generator,
-        )
+        loss, error = self.train_on_images(partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)))
         return {"loss": loss, "running_error": error}
 
     def minibatch(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
         """Update all weights on `images` (B, n_pixels) with labels `targets` (B,).
 
-        The schedule's `lr_factor` multiplies all learning rates.
-
-        Returns:
-            (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images and layers, and the number of images that
-            the softmax got wrong before the update.
+        The schedule's `lr_factor` multiplies all learning rates. Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats
+        averaged over images and layers, and the number of images that the softmax got wrong before the update.
         """
         size = len(images)
         labels = one_hot(targets, self.n_classes)
         if self.jitter:
-            images = jittered(images, self.image_shape, self.jitter, self.label_generator)
+            images = jittered(images, self.image_shape, self.jitter, self.device_generator)
 
         # The positive pass and the neutral pass. The softmax on the neutral pass tells which wrong labels are likely.
         both, outputs = forward(
@@ -114,9 +92,9 @@ class FFSupervised(LayerOptions, Resumable):
 
         # The negative pass.
         if self.negative_labels == "sampled":
-            wrong = sample_wrong_label(logits, targets, self.label_generator)
+            wrong = sample_wrong_label(logits, targets, self.device_generator)
         else:
-            wrong = uniform_wrong_label(targets, self.n_classes, self.label_generator)
+            wrong = uniform_wrong_label(targets, self.n_classes, self.device_generator)
         negative, _ = forward(self.layers, embed_label(images, one_hot(wrong, self.n_classes)))
 
         # All weights learn simultaneously. The softmax predicts the label from the neutral pass.

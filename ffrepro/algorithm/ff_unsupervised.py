@@ -8,7 +8,6 @@ neighborhood, wrong as a whole. The layers learn to tell them apart without labe
 labels from the activities of the layers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -22,42 +21,29 @@ from ffrepro.algorithm import Metrics, Setting
 from ffrepro.dataset import Split
 from ffrepro.errors import UserError
 from ffrepro.evaluate import ROWS, error_percent
-from ffrepro.forward_forward.epoch import train_on_images
+from ffrepro.forward_forward.epoch import TrainsOnImages
 from ffrepro.forward_forward.layers import LayerOptions, forward, hidden_layers, over_threshold
 from ffrepro.forward_forward.negatives import hybrid_images
 from ffrepro.forward_forward.softmax import Softmaxes
 from ffrepro.pictures import fields
-from ffrepro.runs.state import Resumable
 from ffrepro.schedule import HoldThenLinear
 
 _PICTURED = 36  # hybrid images
 
 
 @dataclass(kw_only=True)
-class FFUnsupervised(LayerOptions, Resumable):
-    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`.
+class FFUnsupervised(LayerOptions, TrainsOnImages):
+    """The algorithm and its hyperparameters, in the units of the released code. See also `LayerOptions`."""
 
-    Args:
-        batch_size: images in a minibatch; a remainder is left out of the epoch.
-        reshuffle: draw new minibatches in each epoch.
-        blurs: of the random bits that become a mask; more blurs give larger regions.
-        different_digits: mix images of different classes, which takes labels; otherwise any two images.
-        softmax: trained `beside` the layers, in each update, or `after` them.
-        softmax_epochs: the epochs of a softmax `after` the layers, as part of the last epoch; no budget scales them.
-        head_learning_rate: of the softmax.
-        head_weight_cost: the weight decay of the softmax.
-        first_layer_counts: whether the softmax uses the first hidden layer, which is worse according to the paper.
-    """
-
-    batch_size: int
-    reshuffle: bool
-    blurs: int
-    different_digits: bool
-    softmax: Literal["beside", "after"]
-    softmax_epochs: int
-    head_learning_rate: float
-    head_weight_cost: float
-    first_layer_counts: bool
+    batch_size: int  # images in a minibatch; a remainder is left out of the epoch
+    reshuffle: bool  # draw new minibatches in each epoch
+    blurs: int  # of the random bits that become a mask; more blurs give larger regions
+    different_digits: bool  # mix images of different classes, which takes labels; otherwise any two images
+    softmax: Literal["beside", "after"]  # trained `beside` the layers, in each update, or `after` them
+    softmax_epochs: int  # the epochs of a softmax `after` the layers, as part of the last epoch; no budget scales them
+    head_learning_rate: float  # of the softmax
+    head_weight_cost: float  # the weight decay of the softmax
+    first_layer_counts: bool  # whether the softmax uses the first hidden layer, which is worse according to the paper
 
     def __post_init__(self) -> None:
         if self.softmax_epochs < 1:
@@ -70,7 +56,7 @@ class FFUnsupervised(LayerOptions, Resumable):
     def begin(self, setting: Setting) -> None:
         self.train, self.schedule, self.device = setting.dataset.train, setting.schedule, setting.device
         self.image_shape, self.n_classes = setting.dataset.image_shape, setting.dataset.n_labels
-        self.generator, self.mask_generator = setting.generators()
+        self.generator, self.device_generator = setting.generators()
         self.layers = hidden_layers(setting.connections(self.image_shape, self.generator), self)
         # The (first, last) layer of the softmax, and of further softmaxes for comparison, which cost next to nothing.
         last = len(self.layers) - 1
@@ -84,12 +70,12 @@ class FFUnsupervised(LayerOptions, Resumable):
             momentum=self.momentum,
             weight_cost=self.head_weight_cost,
         )
-        self.parts, self.generators = [*self.layers, self.softmaxes], [self.generator, self.mask_generator]
+        self.parts, self.generators = [*self.layers, self.softmaxes], [self.generator, self.device_generator]
 
     # Training -------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Metrics:
-        loss, error = self._train_on_images(partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)))
+        loss, error = self.train_on_images(partial(self.minibatch, lr_factor=self.schedule.lr_factor(epoch)))
         if self.softmax == "beside":
             return {"loss": loss, "running_error": error}
         if epoch < self.schedule.epochs:
@@ -97,26 +83,18 @@ class FFUnsupervised(LayerOptions, Resumable):
         schedule = HoldThenLinear(self.softmax_epochs, warm_up=0.0)
         for softmax_epoch in range(1, self.softmax_epochs + 1):
             lr_factor = schedule.lr_factor(softmax_epoch)
-            _, error = self._train_on_images(partial(self.softmax_minibatch, lr_factor=lr_factor))
+            _, error = self.train_on_images(partial(self.softmax_minibatch, lr_factor=lr_factor))
         return {"loss": loss, "running_error": error}
-
-    def _train_on_images(self, minibatch: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
-        order = self.generator if self.reshuffle else None
-        return train_on_images(
-            minibatch, self.train, self.batch_size, order=order, owner=self, generator=self.mask_generator
-        )
 
     def minibatch(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
         """Update the layers on `images` (B, n_pixels) and, if trained beside them, the softmax on `targets` (B,).
 
-        The schedule's `lr_factor` multiplies all learning rates.
-
-        Returns:
-            (2,): the loss, -log p⁺ - log(1 - p⁻) in nats averaged over images and layers, and the number of images that
-            the softmax got wrong before the update (0 if it is trained after the layers).
+        The schedule's `lr_factor` multiplies all learning rates. Returns (2,): the loss, -log p⁺ - log(1 - p⁻) in nats
+        averaged over images and layers, and the number of images that the softmax got wrong before the update (0 if it
+        is trained after the layers).
         """
         size = len(images)
-        hybrids = self.hybrids(images, targets, self.mask_generator)
+        hybrids = self.hybrids(images, targets, self.device_generator)
         passes, outputs = forward(self.layers, torch.cat([images, hybrids]))
         losses = [
             layer.learn([both.part(slice(size))], [both.part(slice(size, None))], lr_factor=lr_factor)
@@ -133,21 +111,13 @@ class FFUnsupervised(LayerOptions, Resumable):
         return hybrid_images(images, self.image_shape, self.blurs, generator, classes)
 
     def softmax_minibatch(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
-        """Update the softmax on trained layers, from `images` (B, n_pixels) and `targets` (B,).
-
-        Returns:
-            (2,): 0, and the number of images that the softmax got wrong before the update.
-        """
+        """As `minibatch`, for the softmax on trained layers alone; the loss is 0."""
         _, outputs = forward(self.layers, images)
         n_wrong = self._learn_softmax(outputs, targets, lr_factor)
         return torch.stack([torch.zeros_like(n_wrong), n_wrong])
 
     def _learn_softmax(self, outputs: list[Tensor], targets: Tensor, lr_factor: float) -> Tensor:
-        """Learn to predict `targets` (B,) from the normalized activities (B, width) of each layer.
-
-        Returns:
-            The number of images that the softmax got wrong before the update.
-        """
+        """Learn from the normalized activities (B, width) of each layer; returns how many images were wrong before."""
         logits = self.softmaxes.logits(outputs)
         residual = one_hot(targets, self.n_classes) - logits.softmax(-1)
         self.softmaxes.learn(outputs, residual, lr=lr_factor * self.head_learning_rate)

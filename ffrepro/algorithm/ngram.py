@@ -5,6 +5,7 @@ interpolated over all orders. Nothing is random: every seed gives the same resul
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,20 +19,20 @@ from ffrepro.evaluate import headline, measured
 from ffrepro.rollout import samples
 
 
+@dataclass(kw_only=True)
 class NGram:
     """Count how often each character follows each context in the training windows.
 
-    Args:
-        order: the length of the counted strings, including the predicted character. With 1 single characters are
-            counted; with 0 all characters are equally likely.
+    Counted strings have `order` characters, including the predicted character. With 1 single characters are counted;
+    with 0 all characters are equally likely.
     """
 
     unused: ClassVar[tuple[str, ...]] = ("architecture",)
+    order: int
 
-    def __init__(self, *, order: int) -> None:
-        if order < 0:
-            raise UserError(f"algorithm.order is {order}: expected 0 or more.")
-        self.order = order
+    def __post_init__(self) -> None:
+        if self.order < 0:
+            raise UserError(f"algorithm.order is {self.order}: expected 0 or more.")
 
     def begin(self, setting: Setting) -> None:
         self.n_symbols = len(setting.dataset.text_alphabet)
@@ -77,7 +78,6 @@ class NGram:
         return p
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """The logarithms of the probabilities."""
         return self.probabilities(inputs).log()
 
     def _symbols(self, inputs: Tensor) -> Tensor:
@@ -95,7 +95,6 @@ class NGram:
         return headline(self.logits(split.inputs), split)
 
     def evaluate(self, split: Split) -> Metrics:
-        """See `measured`."""
         return measured(self.logits(split.inputs), split)
 
     def pictures(self, split: Split) -> dict[str, np.ndarray]:

@@ -6,13 +6,26 @@ modules. An architecture builds connections, modules or both.
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
+from ffrepro.forward_forward.weights import Dense
+
+
+class Place(NamedTuple):
+    """The device and the precisions of connections: of matrix products, and of weights and velocities."""
+
+    device: torch.device
+    compute_dtype: torch.dtype
+    param_dtype: torch.dtype
+
+    def dense(self, weight: Tensor) -> Dense:
+        """Fully connected weights (fan_in, width)."""
+        return Dense(weight.to(self.device, self.param_dtype), self.compute_dtype)
 
 
 @runtime_checkable
@@ -20,30 +33,14 @@ class LayerArchitecture(Protocol):
     """Hidden layers in the order of a bottom-up pass."""
 
     def connections(
-        self,
-        input_shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        device: torch.device,
-        compute_dtype: torch.dtype,
-        param_dtype: torch.dtype,
-        top_down_units: int | None = None,
+        self, input_shape: tuple[int, ...], generator: torch.Generator, place: Place, top_down_units: int | None
     ) -> Sequence[Connections]:
-        """Draw the connections of each hidden layer.
+        """Draw the connections of each hidden layer, for images (height, width), in color (height, width, 3).
 
-        Args:
-            input_shape: (height, width) of an image, (height, width, 3) in color.
-            generator: on the CPU, so that a seed gives the same net on every device.
-            device: the device of the weights.
-            compute_dtype: the precision of the matrix products.
-            param_dtype: the precision of weights and velocities.
-            top_down_units: if given, every layer also sees the layer above as a second source, and the highest layer
-                sees this many units.
-
-        Raises:
-            UserError: the layers do not fit the image or each other.
+        `generator` is on the CPU, so that a seed gives the same net on every device. With `top_down_units` every layer
+        also sees the layer above as a second source, and the highest layer sees this many units. Raises UserError if
+        the layers do not fit the image or each other.
         """
-        ...
 
 
 @runtime_checkable
@@ -53,15 +50,9 @@ class ModuleArchitecture(Protocol):
     def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:
         """A net in fp32 on the CPU, with an entry for each block. The last block gives the output (B, n_outputs).
 
-        Args:
-            input_shape: the shape of an example. The first block gets flattened examples (B, n), with channels last.
-            n_outputs: the size of the output.
-            generator: on the CPU; draws the weights.
-
-        Raises:
-            UserError: the net does not fit the input.
+        The first block gets flattened examples (B, n) of `input_shape`, with channels last. `generator`, on the CPU,
+        draws the weights. Raises UserError if the net does not fit the input.
         """
-        ...
 
 
 def check_variance_scale(init_variance_scale: float) -> None:

@@ -6,11 +6,12 @@ section 4 for two or three layers on grids of 32 × 32, whose fields are cut off
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ffrepro.architecture import check_variance_scale
+from ffrepro.architecture import Place, check_variance_scale
 from ffrepro.architecture.modules import LocallyConnected, linear
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
@@ -24,43 +25,33 @@ TILE_UNITS = 192
 TILE_CHANNELS = 64
 
 
+@dataclass(eq=False)
 class LocalReceptiveFields:
-    """Hidden ReLU layers on square grids. W ~ N(0, `init_variance_scale` / fan_in) for each source; biases 0.
+    """Hidden ReLU layers on square grids. W ~ N(0, `init_variance_scale` / fan_in) for each source; biases 0."""
 
-    Args:
-        layers: (grid, stride, field, channels) of each layer: the locations in a row, the step between fields, the side
-            of a field (in pixels, or in locations of the grid below), and the units at each location.
-        init_variance_scale: see `Mlp`.
-        padding: how far fields reach beyond the edges of the map below; nothing is seen there.
-    """
+    # (grid, stride, field, channels) of each layer: the locations in a row, the step between fields, the side of a
+    # field (in pixels, or in locations of the grid below), and the units at each location.
+    layers: Sequence[Sequence[int]]
+    init_variance_scale: float  # see `Mlp`
+    padding: int  # how far fields reach beyond the edges of the map below; nothing is seen there
 
-    def __init__(self, layers: Sequence[Sequence[int]], init_variance_scale: float, padding: int) -> None:
-        for layer in layers:
+    def __post_init__(self) -> None:
+        for layer in self.layers:
             if len(layer) != 4 or min(layer) < 1:
                 raise UserError(
                     f"architecture.layers has {list(layer)}: expected [grid,stride,field,channels], all positive."
                 )
-        if not layers:
+        if not self.layers:
             raise UserError("architecture.layers is empty: expected [grid,stride,field,channels] for each layer.")
-        self.layers = [tuple(layer) for layer in layers]
-        smallest = min(layer[2] for layer in layers)
-        if not 0 <= padding < smallest:
+        smallest = min(layer[2] for layer in self.layers)
+        if not 0 <= self.padding < smallest:
             raise UserError(
-                f"architecture.padding is {padding}: expected 0 to less than the smallest field, {smallest}."
+                f"architecture.padding is {self.padding}: expected 0 to less than the smallest field, {smallest}."
             )
-        check_variance_scale(init_variance_scale)
-        self.init_variance_scale = init_variance_scale
-        self.padding = padding
+        check_variance_scale(self.init_variance_scale)
 
     def connections(
-        self,
-        input_shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        device: torch.device,
-        compute_dtype: torch.dtype,
-        param_dtype: torch.dtype,
-        top_down_units: int | None = None,
+        self, input_shape: tuple[int, ...], generator: torch.Generator, place: Place, top_down_units: int | None
     ) -> list[Connections]:
         """See `LayerArchitecture.connections`.
 
@@ -74,13 +65,15 @@ class LocalReceptiveFields:
             if top_down_units is not None and not highest:
                 geometries.append(self._top_down(k))
             sources: list[Dense | LocalFields] = [
-                LocalFields(self._draw(geometry, generator).to(device, param_dtype), geometry, compute_dtype)
+                LocalFields(
+                    self._draw(geometry, generator).to(place.device, place.param_dtype), geometry, place.compute_dtype
+                )
                 for geometry in geometries
             ]
             if top_down_units is not None and highest:
                 label = torch.randn(top_down_units, bottom_up.width, generator=generator, dtype=torch.float32)
                 label *= (self.init_variance_scale / top_down_units) ** 0.5
-                sources.append(Dense(label.to(device, param_dtype), compute_dtype))
+                sources.append(place.dense(label))
             layers.append(Connections(*sources))
         return layers
 

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ffrepro.architecture import check_variance_scale
+from ffrepro.architecture import Place, check_variance_scale
 from ffrepro.architecture.modules import draw_linear, linear
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
-from ffrepro.forward_forward.weights import Dense
 
 
+@dataclass(eq=False)
 class Mlp:
     """Hidden layers of `widths` ReLU units. W ~ N(0, `init_variance_scale` / fan_in), biases 0.
 
@@ -20,25 +21,19 @@ class Mlp:
     a label would hardly count against thousands of units below. The output layer of `blocks` starts at 0.
     """
 
-    def __init__(self, widths: Sequence[int], init_variance_scale: float) -> None:
-        if not widths or min(widths) < 1:
+    widths: Sequence[int]
+    init_variance_scale: float
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1:
             raise UserError(
-                f"architecture.widths is {list(widths)}: expected a positive width for each hidden layer, as in "
+                f"architecture.widths is {list(self.widths)}: expected a positive width for each hidden layer, as in "
                 "[2000,2000]."
             )
-        check_variance_scale(init_variance_scale)
-        self.widths = list(widths)
-        self.init_variance_scale = init_variance_scale
+        check_variance_scale(self.init_variance_scale)
 
     def connections(
-        self,
-        input_shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        device: torch.device,
-        compute_dtype: torch.dtype,
-        param_dtype: torch.dtype,
-        top_down_units: int | None = None,
+        self, input_shape: tuple[int, ...], generator: torch.Generator, place: Place, top_down_units: int | None
     ) -> list[Connections]:
         """See `LayerArchitecture.connections`."""
         below = [math.prod(input_shape), *self.widths[:-1]]
@@ -50,7 +45,7 @@ class Mlp:
                 for fan_in in sources
                 if fan_in is not None
             ]
-            layers.append(Connections(*(Dense(weight.to(device, param_dtype), compute_dtype) for weight in weights)))
+            layers.append(Connections(*map(place.dense, weights)))
         return layers
 
     def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> nn.Sequential:

@@ -18,11 +18,9 @@ class Images(nn.Module):
 
 
 class LocallyConnected(nn.Module):
-    """Weighted sums over local fields, without shared weights, from maps (B, fan_in) to (B, width). Biases start at 0.
+    """Weighted sums over local fields, without shared weights, from maps (B, fan_in) to (B, width).
 
-    Args:
-        geometry: the fields and the grid.
-        fields: the initial weights by location, see `LocalGeometry.as_blocks`.
+    `fields` are the initial weights by location, see `LocalGeometry.as_blocks`. Biases start at 0.
     """
 
     def __init__(self, geometry: LocalGeometry, fields: Tensor) -> None:

@@ -5,6 +5,8 @@ G. Zhang, A. Botev, J. Martens, Deep Learning without Shortcuts, arXiv 2203.0812
 DKS, arXiv 2110.01765, section 8, for the initialization.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -19,57 +21,37 @@ from ffrepro.kernel_shaping.shaped_net import Activated, ShapedNet
 _GROUPS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 _EXPANSION = 4  # the ratio of a bottleneck's output channels to the channels of its 3 × 3 convolution
 _STEMS = ("imagenet", "small")
-_NORMALIZATIONS = (None, "batch", "layer")
 _INITIALIZATIONS = ("orthogonal_delta", "he")
 
 
+@dataclass(kw_only=True, eq=False)
 class VanillaResnet:
-    """A residual net with or without shortcuts.
+    """A residual net with or without shortcuts."""
 
-    Args:
-        depth: 26, 50, 101 or 152 layers with weights.
-        width: the channels of the 3 × 3 convolutions in the first group; 64 in nets for ImageNet.
-        shortcut_weight: w of w · shortcut + √(1 - w²) · branch; 0 for no shortcuts, None for the plain sum.
-        normalization: before each activation: None, batch (BatchNorm) or layer (LayerNorm over the channels and places
-            of an image).
-        stem: imagenet, a 7 × 7 convolution with stride 2 and 3 × 3 max pooling with stride 2, as in the paper; or
-            small, a 3 × 3 convolution with stride 2, for small images.
-        initialization: orthogonal_delta, which preserves mean squares, or he, normal with variance 2 / fan_in.
-        activation: makes the activation function for a net.
-    """
+    depth: int  # 26, 50, 101 or 152 layers with weights
+    width: int  # the channels of the 3 × 3 convolutions in the first group; 64 in nets for ImageNet
+    shortcut_weight: float | None  # w of w · shortcut + √(1 - w²) · branch; 0 for no shortcuts, None for the plain sum
+    # before each activation: None, batch (BatchNorm) or layer (LayerNorm over the channels and places of an image).
+    normalization: str | None
+    # imagenet: a 7 × 7 convolution with stride 2 and 3 × 3 max pooling with stride 2, as in the paper;
+    # small: a 3 × 3 convolution with stride 2, for small images.
+    stem: str
+    initialization: str  # orthogonal_delta, which preserves mean squares, or he, normal with variance 2 / fan_in
+    activation: ActivationChoice  # makes the activation function
 
-    def __init__(
-        self,
-        *,
-        depth: int,
-        width: int,
-        shortcut_weight: float | None,
-        normalization: str | None,
-        stem: str,
-        initialization: str,
-        activation: ActivationChoice,
-    ) -> None:
-        if depth not in _GROUPS:
-            raise UserError(f"architecture.depth is {depth}: expected one of {', '.join(map(str, _GROUPS))}.")
-        if width < 1:
-            raise UserError(f"architecture.width is {width}: expected at least 1 channel.")
-        if shortcut_weight is not None and not 0 <= shortcut_weight <= 1:
-            raise UserError(f"architecture.shortcut_weight is {shortcut_weight}: expected 0 to 1, or null.")
-        if normalization not in _NORMALIZATIONS:
-            raise UserError(f"architecture.normalization is {normalization!r}: expected null, batch or layer.")
-        if stem not in _STEMS:
-            raise UserError(f"architecture.stem is {stem!r}: expected one of {', '.join(_STEMS)}.")
-        if initialization not in _INITIALIZATIONS:
-            raise UserError(
-                f"architecture.initialization is {initialization!r}: expected one of {', '.join(_INITIALIZATIONS)}."
-            )
-        self.depth = depth
-        self.width = width
-        self.shortcut_weight = shortcut_weight
-        self.normalization = normalization
-        self.stem = stem
-        self.initialization = initialization
-        self.activation = activation
+    def __post_init__(self) -> None:
+        if self.depth not in _GROUPS:
+            raise UserError(f"architecture.depth is {self.depth}: expected one of {', '.join(map(str, _GROUPS))}.")
+        if self.width < 1:
+            raise UserError(f"architecture.width is {self.width}: expected at least 1 channel.")
+        if self.shortcut_weight is not None and not 0 <= self.shortcut_weight <= 1:
+            raise UserError(f"architecture.shortcut_weight is {self.shortcut_weight}: expected 0 to 1, or null.")
+        if self.normalization not in (None, "batch", "layer"):
+            raise UserError(f"architecture.normalization is {self.normalization!r}: expected null, batch or layer.")
+        for option, choices in {"stem": _STEMS, "initialization": _INITIALIZATIONS}.items():
+            value = getattr(self, option)
+            if value not in choices:
+                raise UserError(f"architecture.{option} is {value!r}: expected one of {', '.join(choices)}.")
 
     @property
     def network(self) -> Network | None:
@@ -89,8 +71,7 @@ class VanillaResnet:
     def blocks(self, input_shape: tuple[int, ...], n_outputs: int, generator: torch.Generator) -> ShapedNet:
         """See `ModuleArchitecture.blocks`. The blocks are the stem, the bottlenecks and the head.
 
-        Raises:
-            UserError: the input is not an image.
+        Raises UserError if the input is not an image.
         """
         if len(input_shape) not in (2, 3):
             raise UserError(f"architecture=vanilla_resnet takes images: found inputs of {input_shape}.")

@@ -1,16 +1,19 @@
-"""Options, checks and exit codes that the commands share."""
+"""Options, checks, exit codes and interrupts that the commands share."""
 
 import argparse
 import re
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ffrepro import table
-from ffrepro.commands.interrupts import keyboard_interrupts
 from ffrepro.commands.suggestions import mistakes_explained
 from ffrepro.errors import UserError
 from ffrepro.paths import ROOT, from_root
 
+_SAME_INTERRUPT_S = 1.0
 _NOT_STRINGS = ("true", "false", "null", "nan", "inf")  # in Hydra's grammar
 
 
@@ -26,14 +29,9 @@ def table_parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 def refuse(overrides: list[str], own: dict[str, str]) -> None:
-    """Refuse options that the command itself sets.
+    """Raise UserError if `overrides` have an option that the command itself sets.
 
-    Args:
-        overrides: of the command line.
-        own: such options, and what to do instead. The name of a group stands for all its options.
-
-    Raises:
-        UserError: `overrides` have such an option.
+    `own` says for each such option what to do instead. The name of a group stands for all its options.
     """
     for override in overrides:
         option = override.lstrip("+~").partition("=")[0]
@@ -45,8 +43,7 @@ def refuse(overrides: list[str], own: dict[str, str]) -> None:
 def results_option(results: str, overrides: list[str]) -> list[str]:
     """The folder `results` as an option of a run; none for the default folder.
 
-    Raises:
-        UserError: it is no folder for results, or `overrides` have another.
+    Raises UserError if it is no folder for results, or `overrides` have another.
     """
     if any(override.startswith("results_dir=") for override in overrides):
         raise UserError("results_dir is an option of one run: here it is RESULTS=my-results (or --results my-results).")
@@ -83,3 +80,27 @@ def run_program(program: str, work: Callable[[], int], after_stop: str) -> int:
     except KeyboardInterrupt:
         print(f"{program}: stopped. {after_stop}", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def keyboard_interrupts() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, after which a run saves its state.
+
+    Signals within a second of each other raise it once. A terminal and most schedulers signal all processes of a
+    command, and the command passes its signal on to its runs. The second signal must not stop a run from saving its
+    state after the first.
+    """
+    last = -_SAME_INTERRUPT_S
+
+    def interrupt(*_: object) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before >= _SAME_INTERRUPT_S:
+            raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

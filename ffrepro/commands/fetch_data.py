@@ -3,11 +3,10 @@
 import sys
 from functools import partial
 
-import hydra
 import torch
 
 from ffrepro.commands.command_line import run_program
-from ffrepro.config import build
+from ffrepro.config import build, composed
 from ffrepro.dataset import Source
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
@@ -21,14 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def sources() -> dict[str, Source]:
     """The options of `conf/dataset`, without those that only stand in for other data sets."""
-    built = {path.stem: _source(path.stem) for path in sorted((CONF / "dataset").glob("*.yaml"))}
+    names = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+    built: dict[str, Source] = {name: build(composed([f"dataset={name}"]).dataset) for name in names}
     return {name: source for name, source in built.items() if source.stand_in() is not source}
-
-
-def _source(name: str) -> Source:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        source: Source = build(hydra.compose("config", [f"dataset={name}"]).dataset)
-    return source
 
 
 def _fetch(names: list[str]) -> int:

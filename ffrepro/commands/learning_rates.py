@@ -6,18 +6,15 @@ are worse, or did not learn. Recorded trials are not run again.
 
 import argparse
 
-import hydra
-
 from ffrepro import table
 from ffrepro.commands.command_line import refuse, results_option, run_table_program, table_parser
 from ffrepro.commands.processes import console, parse_jobs, run_all, run_command, thread_options
 from ffrepro.commands.rate_search import GRID, OPTIONS, Search
-from ffrepro.config import plain
+from ffrepro.config import composed, plain
 from ffrepro.errors import UserError
 from ffrepro.metric import named
-from ffrepro.paths import CONF, from_root
+from ffrepro.paths import from_root
 from ffrepro.runs import record
-from ffrepro.runs.record import Record
 from ffrepro.table import Row, Table
 
 _OWN = ("experiment", "seed", "budget", "results_dir", "rerun", *OPTIONS)  # set by the trials
@@ -43,8 +40,7 @@ def _choose(options: argparse.Namespace) -> int:
 
 
 def _search(chosen_table: Table, row: Row, overrides: list[str]) -> Search:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [f"experiment={row.experiment}", *chosen_table.trial, *overrides])
+    config = composed([f"experiment={row.experiment}", *chosen_table.trial, *overrides])
     return Search(row, named(chosen_table.metric_of(row).on("validation")), plain(config))
 
 
@@ -70,25 +66,23 @@ def _run_trials(searches: list[Search], chosen_table: Table, options: argparse.N
 
 def _missing_trials(searches: list[Search], results: str) -> dict[str, tuple[Search, float]]:
     """The trial that each search needs next, by name, after reading all records."""
-    records = _records(results)
+    paths = sorted(from_root(results).glob("runs/sweeps/*/paper-seed0.json"))
+    records = [trial for trial in map(record.load, paths) if trial.status != "failed"]
     for search in searches:
         search.read(records)
     return {f"{search.row.name} {rate:g}": (search, rate) for search in searches if (rate := search.next) is not None}
-
-
-def _records(results: str) -> list[Record]:
-    paths = sorted(from_root(results).glob("runs/sweeps/*/paper-seed0.json"))
-    return [trial for trial in map(record.load, paths) if trial.status != "failed"]
 
 
 def _print_results(searches: list[Search]) -> None:
     """A table in Markdown, and the presets that have another rate."""
     console.print("| row | metric | by learning rate | chosen |\n|---|---|---|---|")
     for search in searches:
-        trials = ", ".join(f"{rate:g}: {_formatted(search, rate)}" for rate in sorted(search.trials))
-        label = f"{search.metric.label}, {search.metric.unit}".rstrip(", ")
+        trials = ", ".join(
+            f"{rate:g}: {'diverged' if value is None else search.metric.format(value)}"
+            for rate, value in sorted(search.trials.items())
+        )
         chosen = "none" if search.best is None else f"{search.best:g}"
-        console.print(f"| `{search.row.name}` | {label} | {trials} | {chosen} |")
+        console.print(f"| `{search.row.name}` | {search.metric.heading} | {trials} | {chosen} |")
     for search in searches:
         if search.best is None:
             console.print(f"{search.row.name} learns with no rate of the grid.")
@@ -98,8 +92,3 @@ def _print_results(searches: list[Search]) -> None:
             console.print(f"{preset} has {search.option} {search.start:g}: {search.best:g} is chosen.")
         if search.best in (GRID[0], GRID[-1]):
             console.print(f"{search.row.name}: {search.best:g} is where the grid ends.")
-
-
-def _formatted(search: Search, rate: float) -> str:
-    value = search.trials[rate]
-    return "diverged" if value is None else search.metric.format(value)

@@ -23,11 +23,7 @@ def run_command(overrides: list[str]) -> list[str]:
 
 
 def parse_jobs(jobs: str) -> int:
-    """How many runs go side by side.
-
-    Raises:
-        UserError: `jobs` is not 1 or more.
-    """
+    """How many runs go side by side. Raises UserError if `jobs` is not 1 or more."""
     if not jobs.isdecimal() or not int(jobs):
         raise UserError(f"JOBS is {jobs!r}: expected 1 or more.")
     return int(jobs)
@@ -43,8 +39,7 @@ def thread_options(jobs: int, overrides: list[str]) -> list[str]:
 def run_all(commands: dict[str, list[str]], jobs: int) -> list[str]:
     """Run the commands in order, at most `jobs` at a time; returns the names of those that failed.
 
-    Raises:
-        KeyboardInterrupt: the command or a run was interrupted. All runs have then saved their state and ended.
+    Raises KeyboardInterrupt if the command or a run was interrupted. All runs have then saved their state and ended.
     """
     stopped = threading.Event()
     running: set[subprocess.Popen[str]] = set()
@@ -85,11 +80,8 @@ def run_process(
 ) -> int:
     """Run `command` and return its exit code.
 
-    Args:
-        command: and its arguments.
-        running: has the process while it runs.
-        stopped: once it is set, the process is interrupted as soon as it has started.
-        together: whether other runs go at the same time. The output is then passed on line by line, without a bar.
+    `running` has the process while it runs. Once `stopped` is set, it is interrupted as soon as it has started. If it
+    runs `together` with others, its output is passed on line by line, without a bar.
     """
     console.print(f"$ {shlex.join(['python', *command[1:]])}", style="dim")
     output, errors = (subprocess.PIPE, subprocess.STDOUT) if together else (None, None)

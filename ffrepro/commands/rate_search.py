@@ -23,18 +23,12 @@ Trials = Mapping[float, float | None]
 
 @dataclass
 class Search:
-    """The trials of a row.
+    """The trials of a row."""
 
-    Attributes:
-        row: of the table.
-        metric: measured on held-out data.
-        config: of a trial, resolved.
-        trials: the metric by learning rate; None if the trial diverged.
-    """
-
-    row: Row
-    metric: Metric
-    config: dict[str, Any]
+    row: Row  # of the table
+    metric: Metric  # measured on held-out data
+    config: dict[str, Any]  # of a trial, resolved
+    # The metric by learning rate; None if the trial diverged.
     trials: dict[float, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,8 +50,7 @@ class Search:
     def read(self, records: Iterable[Record]) -> None:
         """Take the trials from `records`: runs whose config differs from this row's in the learning rate alone.
 
-        Raises:
-            UserError: they are of different data, or lack the metric.
+        Raises UserError if they are of different data, or lack the metric.
         """
         expected = _without_rate(self.config, self.option)
         mine = {

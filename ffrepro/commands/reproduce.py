@@ -2,19 +2,21 @@
 
 import argparse
 import shlex
+import statistics
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig
 
 from ffrepro import table
 from ffrepro.commands.command_line import refuse, results_option, run_table_program, table_parser
 from ffrepro.commands.processes import console, parse_jobs, run_all, run_command, thread_options
-from ffrepro.commands.recorded_time import training_seconds
-from ffrepro.config import build, check_top
+from ffrepro.config import budgeted_epochs, build, check_top, composed
 from ffrepro.device import choose_device, choose_precision
 from ffrepro.errors import UserError
-from ffrepro.paths import CONF, from_root
+from ffrepro.paths import from_root
 from ffrepro.runs import record
 from ffrepro.runs.job import check_overrides
 from ffrepro.runs.tracking import duration
@@ -36,15 +38,11 @@ _BUDGETS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of `scripts/reproduce.py`; returns its exit code."""
-    return run_table_program("reproduce", _reproduce, _parser().parse_intermixed_args(arguments))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = table_parser("reproduce", "Run the rows of a table and write the report.")
     parser.add_argument("--budget", default="auto", help="smoke, quick, paper or auto: paper on a GPU, else quick")
     parser.add_argument("--seeds", default="", help="as in 0,1,2; else the table's for paper, and 0 for the others")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    return parser
+    return run_table_program("reproduce", _reproduce, parser.parse_intermixed_args(arguments))
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -141,8 +139,7 @@ def _announce(
 
 def _checked_config(row: Row, shared: list[str], overrides: list[str], device: torch.device) -> DictConfig:
     """The config of a row, whose options every run would refuse otherwise."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [f"experiment={row.experiment}", *shared])
+    config = composed([f"experiment={row.experiment}", *shared])
     check_top(config)
     check_overrides(config, overrides)
     choose_precision(config.precision, device)
@@ -160,3 +157,21 @@ def _print_time(table_name: str, runs: list[tuple[Row, int]], configs: dict[str,
     unknown = [name for name, time in times.items() if time is None]
     if unknown:
         console.print(f"Rows without a record: {', '.join(unknown)}; their first epoch tells.")
+
+
+def training_seconds(config: DictConfig, folders: Sequence[Path]) -> float | None:
+    """Training time of a row's `config` on the machines of the records in `folders`; None without such a record.
+
+    It is the median time of an epoch in the records, times the epochs of the budget. A budget with fewer examples takes
+    its share of the time. Records of reduced data or of stand-in data do not count.
+    """
+    limit = config.budget.train_examples
+    epoch_s = []
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        with suppress(UserError):  # the run or the report will name a damaged record
+            known = record.load(path)
+            whole = known.config["budget"]["train_examples"] is None and not known.data["stand_in"]
+            if known.history and whole:
+                examples = known.data["sizes"]["train"]
+                epoch_s.append(known.train_s / len(known.history) * min(limit or examples, examples) / examples)
+    return statistics.median(epoch_s) * budgeted_epochs(config) if epoch_s else None

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ffrepro.config import composed
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF
 from ffrepro.runs.older_records import name_today
@@ -65,7 +65,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
         return f"there is no {folder}={name}: expected one of {', '.join(options)}.{_did_you_mean(near)}"
     if missing_key:
         option = missing_key.group(1)
-        near = difflib.get_close_matches(option, _keys(_composed(arguments)), n=3, cutoff=0.6)
+        options = list(_keys(OmegaConf.to_container(_composed(arguments), resolve=False)))
+        near = difflib.get_close_matches(option, options, n=3, cutoff=0.6)
         return f"there is no option {option!r}.{_did_you_mean(near) or ' See --help for all options.'}"
     return text
 
@@ -78,22 +79,16 @@ def _composed(arguments: list[str]) -> DictConfig:
     """The config with the chosen groups alone, since another argument is wrong."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     chosen = [argument for argument in arguments if argument.split("=")[0] in groups and "," not in argument]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            return hydra.compose("config", overrides=chosen)
-        except Exception:  # a chosen group may be wrong too
-            return hydra.compose("config")
+    try:
+        return composed(chosen)
+    except Exception:  # a chosen group may be wrong too
+        return composed([])
 
 
-def _keys(config: DictConfig) -> list[str]:
-    """All dotted keys of `config`."""
-    keys: list[str] = []
-
-    def collect(node: Any, prefix: str) -> None:
-        for key, value in node.items():
-            keys.append(f"{prefix}{key}")
-            if isinstance(value, dict):
-                collect(value, f"{prefix}{key}.")
-
-    collect(OmegaConf.to_container(config, resolve=False), "")
-    return [key for key in keys if not key.rsplit(".", 1)[-1].startswith("_")]
+def _keys(values: Any, prefix: str = "") -> Iterator[str]:
+    """All dotted keys of the options in `values`."""
+    for key, value in values.items():
+        if not str(key).startswith("_"):
+            yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")

@@ -1,6 +1,7 @@
 """Data sets, held as whole splits on the run's device: no loader, no workers, no copies while training."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -31,11 +32,8 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def first(self, n: int | None) -> "Split":
-        """The first `n` examples; all of them where `n` is None."""
-        if n is None:
-            return self
-        return Split(self.inputs[:n], self.targets[:n], None if self.strings is None else self.strings[:n])
+    def __getitem__(self, rows: slice) -> "Split":
+        return Split(self.inputs[rows], self.targets[rows], None if self.strings is None else self.strings[rows])
 
     def to(self, device: torch.device) -> "Split":
         strings = None if self.strings is None else self.strings.to(device)
@@ -44,58 +42,36 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Whole splits of a data set.
+    """Whole splits of a data set."""
 
-    Attributes:
-        name: for the record.
-        train, test: the splits.
-        validation: held out of the training data; None where all of it is trained on.
-        n_classes: None where the targets are real values.
-        input_shape: (height, width) of an image, (height, width, 3) in color; (characters, symbols) of text.
-        sha256: of the files that the splits were read from.
-        stand_in: whether this takes the place of the data set that was asked for.
-        alphabet: the letters of a text, in the order of the classes.
-    """
-
-    name: str
+    name: str  # for the record
     train: Split
-    validation: Split | None
+    validation: Split | None  # held out of the training data; None where all of it is trained on
     test: Split
-    n_classes: int | None
+    n_classes: int | None  # None where the targets are real values
+    # (height, width) of an image, (height, width, 3) in color; (characters, symbols) of text.
     input_shape: tuple[int, ...]
-    sha256: str
-    stand_in: bool
-    alphabet: str | None = None
+    sha256: str  # of the files that the splits were read from
+    stand_in: bool  # whether this takes the place of the data set that was asked for
+    alphabet: str | None = None  # the letters of a text, in the order of the classes
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height and width, and in color 3.
-
-        Raises:
-            UserError: the examples are no images.
-        """
+        """Height and width, and in color 3. Raises UserError if the examples are no images."""
         if self.alphabet is not None:
             raise UserError(f"dataset {self.name} is text, and this algorithm trains on images: try dataset=mnist.")
         return self.input_shape
 
     @property
     def text_alphabet(self) -> str:
-        """The symbols of a text.
-
-        Raises:
-            UserError: the examples are no windows of text.
-        """
+        """The symbols of a text. Raises UserError if the examples are no windows of text."""
         if self.alphabet is None:
             raise UserError(f"dataset {self.name} is images, and this algorithm trains on text: try dataset=aesop.")
         return self.alphabet
 
     @property
     def n_labels(self) -> int:
-        """The number of classes.
-
-        Raises:
-            UserError: the targets are no class labels.
-        """
+        """The number of classes. Raises UserError if the targets are no class labels."""
         if self.n_classes is None:
             raise UserError(
                 f"dataset {self.name} has real-valued targets, and this algorithm learns class labels: expected "
@@ -112,18 +88,16 @@ class Dataset:
     def train_evaluated(self) -> Split:
         """The training examples of the final training metrics: all of them where an example takes a single pass."""
         of_images = self.alphabet is None and self.n_classes is not None
-        return self.train.first(TRAIN_EVALUATED if of_images else None)
+        return self.train[: TRAIN_EVALUATED if of_images else None]
 
     def predicting_inputs(self) -> "Dataset":
         """The same data with the inputs themselves as targets, for autoencoders. Nothing is copied."""
+        return replace(self.changed(lambda split: replace(split, targets=split.inputs)), n_classes=None)
 
-        def mirrored(split: Split) -> Split:
-            return replace(split, targets=split.inputs)
-
-        validation = None if self.validation is None else mirrored(self.validation)
-        return replace(
-            self, train=mirrored(self.train), validation=validation, test=mirrored(self.test), n_classes=None
-        )
+    def changed(self, change: Callable[[Split], Split]) -> "Dataset":
+        """The data set with `change` made to each split."""
+        validation = None if self.validation is None else change(self.validation)
+        return replace(self, train=change(self.train), validation=validation, test=change(self.test))
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -134,8 +108,7 @@ class Dataset:
 
     def reduced(self, train: int | None, test: int | None) -> "Dataset":
         """The first `train` training examples, and the first `test` of the splits that are evaluated."""
-        validation = None if self.validation is None else self.validation.first(test)
-        return replace(self, train=self.train.first(train), validation=validation, test=self.test.first(test))
+        return replace(self.changed(lambda split: split[:test]), train=self.train[:train])
 
 
 class Source(Protocol):
@@ -144,27 +117,16 @@ class Source(Protocol):
     name: str
 
     def load(self, device: torch.device) -> Dataset:
-        """Read, check and move to `device`.
-
-        Raises:
-            DataNotFoundError: it is nowhere and cannot be downloaded.
-            UserError: a file is damaged.
-        """
-        ...
+        """Read, check and move to `device`. Raises UserError if a file is missing (DataNotFoundError) or damaged."""
 
     def stand_in(self) -> "Source":
         """What takes its place where it is not found, to try the program."""
-        ...
 
 
 def data_roots() -> list[Path]:
     """The folders where data sets are looked for, in order."""
     named = os.environ.get("FFREPRO_DATA_DIR")
-    return [
-        *([from_root(named)] if named else []),
-        from_root("data"),
-        from_root("../shared/data").resolve(),
-    ]
+    return [*([from_root(named)] if named else []), from_root("data"), from_root("../shared/data").resolve()]
 
 
 def hold_out(train: Split, validation: int) -> tuple[Split, Split | None]:
@@ -176,4 +138,4 @@ def hold_out(train: Split, validation: int) -> tuple[Split, Split | None]:
     if validation == 0:
         return train, None
     cut = len(train) - validation
-    return Split(train.inputs[:cut], train.targets[:cut]), Split(train.inputs[cut:], train.targets[cut:])
+    return train[:cut], train[cut:]

@@ -6,6 +6,7 @@ are an addition of this project.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,9 +25,7 @@ _SHA256 = "7864a0f3f8a4cc124b0ac740a9e6b46069cddef681a45030f5c97e1366f900b4"
 class Aesop:
     """A text whose windows are split into training, validation and test data; see `TextSplitter`.
 
-    Args:
-        name: name of the data set.
-        path: file of another text in UTF-8, relative to the repository root; None for Aesop's Fables.
+    `path` is the file of another text in UTF-8, relative to the repository root; None for Aesop's Fables.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class Aesop:
         self.splitter = TextSplitter(strings, validation_strings, length, window)
 
     def load(self, device: torch.device) -> Dataset:
-        """See `Source.load`."""
         file = self._find() if self.path is None else from_root(self.path)
         try:
             content = file.read_bytes()
@@ -73,15 +71,14 @@ class Aesop:
         )
 
 
+@dataclass
 class MadeUpText:
     """Sentences of a small grammar, the stand-in for a missing text."""
 
-    def __init__(self, name: str, splitter: TextSplitter) -> None:
-        self.name = name
-        self.splitter = splitter
+    name: str
+    splitter: TextSplitter
 
     def load(self, device: torch.device) -> Dataset:
-        """See `Source.load`."""
         n_strings = self.splitter.strings + 2 * self.splitter.validation_strings
         text = made_up_text(n_strings * self.splitter.length)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -90,5 +87,4 @@ class MadeUpText:
         )
 
     def stand_in(self) -> "MadeUpText":
-        """Return itself: the sentences are generated."""
         return self

@@ -1,5 +1,6 @@
 """Augmentation: random variants of training images."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -15,43 +16,34 @@ class Augmentation(Protocol):
 
     def check(self, dataset: Dataset) -> None:
         """Raise UserError if the augmentation does not fit the images."""
-        ...
 
     def output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a transformed image."""
-        ...
 
     def train(self, images: Tensor, image_shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """A random variant of each image."""
-        ...
 
     def test(self, images: Tensor, image_shape: tuple[int, ...]) -> Tensor:
         """The deterministic variant for the test."""
-        ...
 
 
+@dataclass(kw_only=True)
 class RandomResizedCrops:
-    """Random crops and mirror images in training, the center of each image in the test.
+    """Random crops and mirror images in training, the center of each image in the test."""
 
-    Args:
-        size: the side of the transformed images, in pixels.
-        min_area: the smallest area of a random crop, as a share of the image's area.
-        center_crop_ratio: the side of the center in the test, as a share of the image's side.
-    """
+    size: int  # the side of the transformed images, in pixels
+    min_area: float  # the smallest area of a random crop, as a share of the image's area
+    center_crop_ratio: float  # the side of the center in the test, as a share of the image's side
 
-    def __init__(self, *, size: int, min_area: float, center_crop_ratio: float) -> None:
-        if size < 1:
-            raise UserError(f"algorithm.augmentation.size is {size}: expected at least 1 pixel.")
-        if not 0 < min_area <= 1:
-            raise UserError(f"algorithm.augmentation.min_area is {min_area}: expected a share of the area, up to 1.")
-        if not 0 < center_crop_ratio <= 1:
-            raise UserError(
-                f"algorithm.augmentation.center_crop_ratio is {center_crop_ratio}: expected a share of the images' "
-                "sides, up to 1."
-            )
-        self.size = size
-        self.min_area = min_area
-        self.center_crop_ratio = center_crop_ratio
+    def __post_init__(self) -> None:
+        name = "algorithm.augmentation"
+        if self.size < 1:
+            raise UserError(f"{name}.size is {self.size}: expected at least 1 pixel.")
+        if not 0 < self.min_area <= 1:
+            raise UserError(f"{name}.min_area is {self.min_area}: expected a share of the area, up to 1.")
+        if not 0 < self.center_crop_ratio <= 1:
+            ratio = self.center_crop_ratio
+            raise UserError(f"{name}.center_crop_ratio is {ratio}: expected a share of the images' sides, up to 1.")
 
     def check(self, dataset: Dataset) -> None:
         shape = dataset.image_shape
@@ -93,11 +85,12 @@ def jittered(images: Tensor, image_shape: tuple[int, ...], reach: int, generator
 def random_resized_crops(
     images: Tensor, image_shape: tuple[int, ...], size: int, smallest: float, generator: torch.Generator
 ) -> Tensor:
-    """A random crop of each of `images` (B, n_pixels), resized to `size` × `size`. Half of the crops are mirrored.
+    """A random crop of each of `images` (B, n_pixels), resized to flat rows (B, size · size · channels).
 
-    The area of a crop is uniform between `smallest` (usually 0.08) and 1 times the area of the image. The logarithm of
-    its aspect ratio is uniform between log 3/4 and log 4/3, and its place is uniform within the image. Interpolation is
-    bilinear. Pixel centers are at halves, and the edges of an image continue outside.
+    Half of the crops are mirrored. The area of a crop is uniform between `smallest` (usually 0.08) and 1 times the area
+    of the image. The logarithm of its aspect ratio is uniform between log 3/4 and log 4/3, and its place is uniform
+    within the image. Interpolation is bilinear. Pixel centers are at halves, and the edges of an image continue
+    outside.
 
     This differs from torchvision's RandomResizedCrop in three points. A side longer than the image's is clipped (for
     squares and 0.08, in a crop of seven). Torchvision draws again, up to ten times, and so a crop has 0.48 of the area
@@ -105,9 +98,6 @@ def random_resized_crops(
     the side of an image should be less than twice `size`.
 
     Source: C. Szegedy and others, Going Deeper with Convolutions, 2015, section 6.
-
-    Returns:
-        (B, size · size · channels), flat rows like `images`.
     """
     height, width = image_shape[:2]
     area, aspect, across, down, mirrored = torch.rand(

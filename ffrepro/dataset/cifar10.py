@@ -6,6 +6,7 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 import hashlib
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,26 +21,20 @@ _TRAIN_FILES: dict[str, str] = dict(datasets.CIFAR10.train_list)  # file name ->
 _TEST_FILES: dict[str, str] = dict(datasets.CIFAR10.test_list)
 
 
+@dataclass(kw_only=True)
 class Cifar10:
     """CIFAR-10 with one image per row, which lists the red, green and blue value of each pixel in turn.
 
     The channels are standardized over the training images, see `standardize`.
-
-    Args:
-        validation: number of images held out from the end of the training data.
     """
 
-    def __init__(self, *, name: str, validation: int) -> None:
-        self.name = name
-        self.input_shape = _SHAPE
-        self.validation = validation
+    name: str
+    validation: int  # images held out from the end of the training data
 
     def stand_in(self) -> ColorDigits:
-        """scikit-learn's digits in three equal channels, with the same share of the training images held out."""
         return ColorDigits(f"digits (for {self.name})", size=32, validation=round(1437 * self.validation / _TRAIN))
 
     def load(self, device: torch.device) -> Dataset:
-        """See `Source.load`."""
         files = {**_TRAIN_FILES, **_TEST_FILES}
         folder = folder_of(self.name, datasets.CIFAR10.base_folder, files, datasets.CIFAR10)
         content = {file: read_checked(folder / file, md5, kind="md5") for file, md5 in files.items()}
@@ -52,7 +47,7 @@ class Cifar10:
                 validation=validation,
                 test=_split([content[file] for file in _TEST_FILES], device),
                 n_classes=10,
-                input_shape=self.input_shape,
+                input_shape=_SHAPE,
                 sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
                 stand_in=False,
             )

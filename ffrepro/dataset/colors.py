@@ -1,6 +1,6 @@
 """Standardized color channels, and the stand-in for data sets of color images."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,40 +13,29 @@ from ffrepro.dataset.digits import Digits
 _BLOCK = 3_072_000
 
 
+@dataclass
 class ColorDigits:
     """scikit-learn's digits as images of `size` × `size` pixels with three equal color channels.
 
     A digit fills its image up to a margin of two pixels. The channels are standardized, see `standardize`.
     """
 
-    def __init__(self, name: str, *, size: int, validation: int) -> None:
-        self.name = name
-        self.size = size
-        self.input_shape = (size, size, 3)
-        self._digits = Digits(name, validation=validation, targets="labels", stand_in=True)
+    name: str
+    size: int
+    validation: int
 
     def stand_in(self) -> "ColorDigits":
-        """Return itself: scikit-learn includes the digits."""
         return self
 
     def load(self, device: torch.device) -> Dataset:
-        """See `Source.load`."""
-        gray = self._digits.load(device)
-        return standardize(
-            replace(
-                gray,
-                train=self._color(gray.train),
-                validation=None if gray.validation is None else self._color(gray.validation),
-                test=self._color(gray.test),
-                input_shape=self.input_shape,
-            )
-        )
+        gray = Digits(self.name, validation=self.validation, targets="labels", stand_in=True).load(device)
+        return standardize(replace(gray.changed(self._color), input_shape=(self.size, self.size, 3)))
 
     def _color(self, gray: Split) -> Split:
         side = self.size - 4
         images = interpolate(gray.inputs.view(-1, 1, 28, 28), size=(side, side), mode="bilinear")
         framed = pad(images, (2, 2, 2, 2)).permute(0, 2, 3, 1)
-        return Split(framed.expand(-1, *self.input_shape).reshape(len(gray), -1), gray.targets)
+        return Split(framed.expand(-1, -1, -1, 3).reshape(len(gray), -1), gray.targets)
 
 
 def standardize(dataset: Dataset) -> Dataset:

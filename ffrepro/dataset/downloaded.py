@@ -16,10 +16,8 @@ from ffrepro.paths import from_root
 def folder_of(name: str, place: str, files: Iterable[str], download: Callable[..., object]) -> Path:
     """The folder `place` below a data root, with all `files` of data set `name`; downloaded if no root has it.
 
-    `download` is torchvision's class of the data set.
-
-    Raises:
-        DataNotFoundError: no root has all files, and the download failed.
+    `download` is torchvision's class of the data set. Raises DataNotFoundError if no root has all files, and the
+    download failed.
     """
     names = list(files)
 
@@ -39,20 +37,11 @@ def find_or_download(
     looked_for: str,
     content: str,
 ) -> Path:
-    """The folder that `find` returns for a data root, else the folder `place`, downloaded below the repository.
+    """The folder that `find` returns for a data root, else the folder `place`, which `download` creates.
 
-    If several processes need it, the first downloads and the others wait.
-
-    Args:
-        name: of the data set.
-        find: data root -> folder of the data set below it, or None.
-        place: the folder that `download` creates.
-        download: torchvision's class of the data set.
-        looked_for: the path below every data root, for the error.
-        content: the files that users can put there, for the error.
-
-    Raises:
-        DataNotFoundError: no root has it, and the download failed.
+    If several processes need it, the first downloads and the others wait. `download` is torchvision's class of the data
+    set. Raises DataNotFoundError if no root has it, and the download failed. The error names the path `looked_for`
+    below each root, and the `content` that users can put there.
     """
     lock_name = f".{place.replace('/', '-')}.lock"
     for root in data_roots():
@@ -101,11 +90,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The bytes of a file. Raises UserError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -117,8 +102,7 @@ def content_of(path: Path) -> bytes:
 def read_checked(path: Path, digest: str, *, kind: str) -> bytes:
     """The bytes of a file whose hash must be `digest`; `kind` is hashlib's name of the hash function.
 
-    Raises:
-        UserError: it cannot be read, or has another hash.
+    Raises UserError if it cannot be read, or has another hash.
     """
     content = content_of(path)
     actual = hashlib.new(kind, content, usedforsecurity=False).hexdigest()

@@ -7,6 +7,7 @@ profit, and forbid redistribution. The images are read from torchvision's folder
 
 import hashlib
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +51,7 @@ _DECODING = 1
 _BLOCK = 1000  # images converted at a time: a conversion of all images needs half as much memory again
 
 
+@dataclass(kw_only=True)
 class Imagenette:
     """Imagenette with one image per row, which lists the red, green and blue value of each pixel in turn.
 
@@ -58,26 +60,20 @@ class Imagenette:
     stratified by class, see `stratified_order`.
 
     The decoded images are cached below `data/cache`, in one file per size and content of the folder.
-
-    Args:
-        size: height and width in pixels.
-        validation: number of images held out from the end of the training data, the same for every seed.
     """
 
-    def __init__(self, *, name: str, size: int, validation: int) -> None:
-        if size < 8:
-            raise UserError(f"dataset.size is {size}: expected 8 pixels or more.")
-        self.name = name
-        self.size = size
-        self.validation = validation
-        self.input_shape = (size, size, 3)
+    name: str
+    size: int  # height and width in pixels
+    validation: int  # images held out from the end of the training data, the same for every seed
+
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise UserError(f"dataset.size is {self.size}: expected 8 pixels or more.")
 
     def stand_in(self) -> ColorDigits:
         """scikit-learn's digits in three equal channels, with the same share of the training images held out."""
-        n_train = sum(numbers[_TRAIN] for numbers in N_IMAGES.values())
-        return ColorDigits(
-            f"digits (for {self.name})", size=self.size, validation=round(1437 * self.validation / n_train)
-        )
+        validation = round(1437 * self.validation / sum(numbers[_TRAIN] for numbers in N_IMAGES.values()))
+        return ColorDigits(f"digits (for {self.name})", size=self.size, validation=validation)
 
     def load(self, device: torch.device) -> Dataset:
         """See `Source.load`; `name` includes the folder, and `sha256` is the SHA-256 of the output of `sha256sum`.
@@ -98,7 +94,7 @@ class Imagenette:
                 validation=validation,
                 test=_split(images[len(train_paths) :], test_paths, device),
                 n_classes=len(N_IMAGES),
-                input_shape=self.input_shape,
+                input_shape=(self.size, self.size, 3),
                 sha256=sha256,
                 stand_in=False,
             )
@@ -142,8 +138,7 @@ def _class_of(path: str) -> str:
 def _paths(folder: Path, part: str) -> list[str]:
     """The paths of all images of `part`, relative to `folder` and sorted.
 
-    Raises:
-        UserError: a class has too few or too many images.
+    Raises UserError if a class has too few or too many images.
     """
     paths: list[str] = []
     for name, numbers in N_IMAGES.items():
@@ -158,10 +153,8 @@ def _paths(folder: Path, part: str) -> list[str]:
 
 
 def _sha256(folder: Path, paths: list[str]) -> str:
-    listing = hashlib.sha256()
-    for path in paths:
-        listing.update(f"{hashlib.sha256(content_of(folder / path)).hexdigest()}  {path}\n".encode())
-    return listing.hexdigest()
+    listing = "".join(f"{hashlib.sha256(content_of(folder / path)).hexdigest()}  {path}\n" for path in paths)
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _split(images: NDArray[np.uint8], paths: list[str], device: torch.device) -> Split:

@@ -18,10 +18,8 @@ _PROGRESS_S = 3  # seconds between messages
 def load_images(paths: list[Path], size: int, cache: Path) -> NDArray[np.uint8]:
     """Images (N, size, size, 3) in the order of `paths`, from the file `cache` if possible, which is written if not.
 
-    The name of `cache` must change with the content of the files and with what `decode` does.
-
-    Raises:
-        UserError: an image is damaged.
+    The name of `cache` must change with the content of the files and with what `decode` does. Raises UserError if an
+    image is damaged.
     """
     images = _cached(cache, (len(paths), size, size, 3))
     if images is None:
@@ -38,8 +36,7 @@ def load_images(paths: list[Path], size: int, cache: Path) -> NDArray[np.uint8]:
 def decode(path: Path, size: int) -> NDArray[np.uint8]:
     """The central square of an image, resized to (size, size, 3) by an antialiased bilinear filter.
 
-    Raises:
-        UserError: the file is not a complete JPEG image.
+    Raises UserError if the file is not a complete JPEG image.
     """
     try:
         with Image.open(path, formats=["JPEG"]) as file:

@@ -5,6 +5,7 @@ R. Vollgraf, Fashion-MNIST, arXiv 1708.07747. The files are torchvision's (`MNIS
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,6 @@ from ffrepro.dataset.digits import Digits
 from ffrepro.dataset.downloaded import folder_of, read_checked
 
 _TRAIN, _SHAPE = 60_000, (28, 28)
-
 _TRAIN_IMAGES = "train-images-idx3-ubyte"
 _TRAIN_LABELS = "train-labels-idx1-ubyte"
 _TEST_IMAGES = "t10k-images-idx3-ubyte"
@@ -40,21 +40,13 @@ _SHA256 = {
 _TORCHVISION: dict[str, type[datasets.MNIST]] = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
 
+@dataclass(kw_only=True)
 class Mnist:
-    """MNIST or its fashion twin, with pixels between 0 and 1 in one row an image.
+    """MNIST or its fashion twin, with pixels between 0 and 1 in one row an image."""
 
-    Args:
-        name: which of the two.
-        validation: images held out of the end of the training data.
-        targets: the labels, or the inputs themselves, for autoencoders.
-    """
-
-    def __init__(
-        self, *, name: Literal["mnist", "fashion_mnist"], validation: int, targets: Literal["labels", "inputs"]
-    ) -> None:
-        self.name: str = name
-        self.validation = validation
-        self.targets: Literal["labels", "inputs"] = targets
+    name: Literal["mnist", "fashion_mnist"]
+    validation: int  # images held out of the end of the training data
+    targets: Literal["labels", "inputs"]  # the labels, or the inputs themselves, for autoencoders
 
     def stand_in(self) -> Digits:
         """scikit-learn's digits, with the same share of the training images held out."""

@@ -52,21 +52,14 @@ def one_hot_windows(indices: Tensor) -> Tensor:
 class TextSplitter:
     """Cuts a text into strings, assigns the strings to splits, and takes the windows of each string.
 
-    Args:
-        strings: number of training strings, spread evenly over the text.
-        validation_strings: number of validation strings, spread evenly over the other strings; the test set has the
-            rest.
-        length: characters per string.
-        window: characters per window.
-
-    Raises:
-        UserError: an argument is out of range.
+    Raises UserError if an argument is out of range.
     """
 
-    strings: int
+    strings: int  # number of training strings, spread evenly over the text
+    # Number of validation strings, spread evenly over the other strings; the test set has the rest.
     validation_strings: int
-    length: int
-    window: int
+    length: int  # characters per string
+    window: int  # characters per window
 
     def __post_init__(self) -> None:
         for option in ("strings", "validation_strings"):
@@ -79,19 +72,13 @@ class TextSplitter:
                 f"dataset.length is {self.length}: expected more characters than dataset.window has, {self.window}."
             )
 
-    @property
-    def input_shape(self) -> tuple[int, int]:
-        return self.window, len(ALPHABET)
-
     def dataset(
         self, text: str, *, name: str, origin: str, sha256: str, stand_in: bool, device: torch.device
     ) -> Dataset:
         """The splits of `text`; error messages refer to it as `origin`.
 
-        Validation and test windows that also occur in the training strings are left out.
-
-        Raises:
-            UserError: the text is too short, has too few letters of the alphabet, or repeats itself.
+        Validation and test windows that also occur in the training strings are left out. Raises UserError if the text
+        is too short, has too few letters of the alphabet, or repeats itself.
         """
         cleaned = clean(text)
         if len(cleaned) < _MIN_KNOWN * len(re.sub(r"\s+", " ", text).strip()):
@@ -111,7 +98,7 @@ class TextSplitter:
             validation=validation,
             test=test,
             n_classes=len(ALPHABET),
-            input_shape=self.input_shape,
+            input_shape=(self.window, len(ALPHABET)),
             sha256=sha256,
             stand_in=stand_in,
             alphabet=ALPHABET,
@@ -120,8 +107,7 @@ class TextSplitter:
     def split_strings(self, text: str, origin: str) -> tuple[list[str], list[str], list[str]]:
         """The training, validation and test strings of a cleaned text; they do not overlap.
 
-        Raises:
-            UserError: the text is too short.
+        Raises UserError if the text is too short.
         """
         required, available = self.strings + self.validation_strings + 1, len(text) // self.length
         if available < required:

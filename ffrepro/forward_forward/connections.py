@@ -6,15 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffrepro.forward_forward.momentum import momentum_step
-from ffrepro.forward_forward.weights import Weights
+from ffrepro.forward_forward.weights import Weights, momentum_step
 
 
 class Connections:
     """Map the normalized activities (B, fan_in) of each source to activities (B, width).
 
-    Args:
-        sources: the weights from the layer below and, in recurrent nets, from the layer above.
+    Sources are the weights from the layer below and, in recurrent nets, from the layer above.
     """
 
     def __init__(self, *sources: Weights) -> None:
@@ -47,14 +45,9 @@ class Connections:
     ) -> None:
         """Ascend: v ← μ v + (1-μ) G / `batch_size`, then W ← W + `lr` (v - `weight_cost` W), with G = inputsᵀ · deltas.
 
-        Args:
-            inputs: (R, fan_in) from each source. R may differ between sources.
-            deltas: (R, width) for each source: the gradient with respect to the activities, a row per row of `inputs`.
-            bias_gradient: (width,). Biases have no weight cost.
-            batch_size: divides G. It differs from R, since a row may stand for many examples or for none.
-            momentum: μ.
-            lr: the learning rate.
-            weight_cost: the weight decay, scaled by the learning rate.
+        `inputs` (R, fan_in) and `deltas` (R, width), the gradients with respect to the activities, are of each source.
+        R may differ between sources, and from the batch size, since a row may stand for many examples or for none.
+        Biases, with `bias_gradient` (width,), have no weight cost.
         """
         gradient_scale = (1 - momentum) / batch_size
         for weights, source, delta in zip(self.sources, inputs, deltas, strict=True):
@@ -65,11 +58,8 @@ class Connections:
         momentum_step(self.bias, self.bias_velocity, lr, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "sources": [weights.state_dict() for weights in self.sources],
-            "bias": self.bias,
-            "bias_velocity": self.bias_velocity,
-        }
+        sources = [weights.state_dict() for weights in self.sources]
+        return {"sources": sources, "bias": self.bias, "bias_velocity": self.bias_velocity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for weights, saved in zip(self.sources, state["sources"], strict=True):

@@ -23,11 +23,9 @@ class Goodness(Protocol):
 
     def half_gradient(self, activities: Tensor, factors: Tensor, out: Tensor) -> Tensor:
         """Write `factors` (B, 1) times half of d goodness / d activities to `out` (B, width), and return it."""
-        ...
 
     def threshold_scale(self, width: int) -> float:
         """The goodness of `width` units with activity 1."""
-        ...
 
 
 class SumOfSquares:

@@ -35,12 +35,9 @@ class GradientRows:
         return self._deltas[self._n_deltas - n : self._n_deltas]
 
     def add_pass(self, inputs: Sequence[Tensor], kept: Tensor | None, delta: Tensor) -> None:
-        """Add a pass.
+        """Add a pass with `inputs` (B, fan_in) from each source, whose rows `kept` (None stands for all) have deltas.
 
-        Args:
-            inputs: (B, fan_in) from each source.
-            kept: the indices of the rows that have deltas; None stands for all.
-            delta: (len(kept), width), the tensor that `next_rows` returned last.
+        `delta` (len(kept), width) is the tensor that `next_rows` returned last.
         """
         for source, repeats, collected, sums in zip(inputs, self._repeats, self._inputs, self._sums, strict=True):
             if not repeats:

@@ -24,23 +24,14 @@ _INITIAL_RUNNING_MEAN, _RUNNING_MEAN_DECAY = 0.5, 0.9
 
 @dataclass(kw_only=True)
 class LayerOptions:
-    """The hyperparameters of hidden layers, in the units of the released code.
+    """The hyperparameters of hidden layers, in the units of the released code."""
 
-    Args:
-        goodness: the goodness function of all layers.
-        threshold: θ. The threshold of a layer is θ times the goodness of activities that are all 1.
-        learning_rate: of the hidden layers; it multiplies half of the gradient of the goodness.
-        momentum: μ of v ← μ v + (1-μ) gradient.
-        weight_cost: the weight decay of the hidden layers, scaled by the learning rate.
-        peer_normalization: λ, which pulls each unit's mean activity toward the mean of its layer.
-    """
-
-    goodness: Goodness
-    threshold: float
-    learning_rate: float
-    momentum: float
-    weight_cost: float
-    peer_normalization: float
+    goodness: Goodness  # of all layers
+    threshold: float  # θ; a layer's threshold is θ times the goodness of activities that are all 1
+    learning_rate: float  # of the hidden layers; it multiplies half of the gradient of the goodness
+    momentum: float  # μ of v ← μ v + (1-μ) gradient
+    weight_cost: float  # the weight decay of the hidden layers, scaled by the learning rate
+    peer_normalization: float  # λ, which pulls each unit's mean activity toward the mean of its layer
 
 
 def significant(factors: Tensor) -> Tensor | None:
@@ -57,12 +48,7 @@ def significant(factors: Tensor) -> Tensor | None:
 
 
 class HiddenLayer:
-    """A layer that learns to make p = σ(goodness - threshold) high for positive data and low for negative data.
-
-    Args:
-        connections: the weights and biases.
-        options: the hyperparameters.
-    """
+    """A layer that learns to make p = σ(goodness - threshold) high for positive data and low for negative data."""
 
     def __init__(self, connections: Connections, options: LayerOptions) -> None:
         self.connections = connections
@@ -81,14 +67,10 @@ class HiddenLayer:
     ) -> Tensor:
         """Raise the goodness of positive data above the threshold, and lower the goodness of negative data below it.
 
-        Args:
-            positive: passes on positive data. A recurrent net has one for each iteration. May be empty.
-            negative: passes on negative data. May be empty if `positive` is not.
-            lr_factor: the schedule's factor on the learning rate.
-            threshold_lr: the learning rate of the threshold; 0 keeps the threshold fixed.
+        A recurrent net has a pass for each iteration. One of `positive` and `negative` may be empty. The schedule's
+        `lr_factor` multiplies the learning rate of the weights, but not that of the threshold, `threshold_lr`.
 
-        Returns:
-            The loss before the update: -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
+        Returns the loss before the update: -log p⁺ - log(1 - p⁻) in nats, averaged over the data.
         """
         gradient = GradientRows(positive=positive, negative=negative)
         bias_gradient = torch.zeros_like(self.running_mean)
@@ -140,11 +122,8 @@ class HiddenLayer:
         bias_gradient.add_(pull, alpha=n_positive)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "connections": self.connections.state_dict(),
-            "running_mean": self.running_mean,
-            "threshold": self.threshold,
-        }
+        of_connections = self.connections.state_dict()
+        return {"connections": of_connections, "running_mean": self.running_mean, "threshold": self.threshold}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.connections.load_state_dict(state["connections"])
@@ -157,22 +136,14 @@ def _size(passes: Sequence[Pass]) -> int:
 
 
 def hidden_layers(connections: Sequence[Connections], options: LayerOptions) -> list[HiddenLayer]:
-    """A hidden layer for each of the `connections`.
-
-    Raises:
-        UserError: the momentum is out of range.
-    """
+    """A hidden layer for each of the `connections`. Raises UserError if the momentum is out of range."""
     if not 0 <= options.momentum < 1:
         raise UserError(f"algorithm.momentum is {options.momentum}: expected 0 to less than 1.")
     return [HiddenLayer(of_layer, options) for of_layer in connections]
 
 
 def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Pass], list[Tensor]]:
-    """A bottom-up pass of `images` (B, n_pixels).
-
-    Returns:
-        The pass of each layer, and the normalized activities (B, width) of each layer.
-    """
+    """The pass of `images` (B, n_pixels) through each layer, and the normalized activities (B, width) of each layer."""
     passes, outputs, below = [], [], normalize(images)
     for layer in layers:
         passes.append(Pass(layer(below), (below,)))
@@ -182,11 +153,7 @@ def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Pass], 
 
 
 def first_that_counts(layers: Sequence[HiddenLayer], first_layer_counts: bool) -> int:
-    """The index of the first layer that the tests and the softmax use.
-
-    Raises:
-        UserError: no layer is left.
-    """
+    """The index of the first layer that the tests and the softmax use. Raises UserError if no layer is left."""
     if len(layers) == 1 and not first_layer_counts:
         raise UserError(
             "a net of one hidden layer needs algorithm.first_layer_counts=true: there is no other layer to use."

@@ -13,21 +13,15 @@ NUMBERS_AT_ONCE = 4_000_000
 
 
 class LocalFields(TrainableWeights):
-    """The weights of a grid of locations, see `LocalGeometry`.
+    """The weights of a grid of locations, see `LocalGeometry`. For `compute_dtype` see `Dense`.
 
-    Args:
-        fields: the weights by location, (rows · columns, field² · channels of the source, channels).
-        geometry: the fields and the grid.
-        compute_dtype: see `Dense`.
-
-    Attributes:
-        kept: a mask of the weights that exist, see `LocalGeometry.as_blocks`.
-        block_by_block: whether blocks learn one after the other, which is faster on a CPU.
+    `fields` are the weights by location, (rows · columns, field² · channels of the source, channels).
     """
 
     def __init__(self, fields: Tensor, geometry: LocalGeometry, compute_dtype: torch.dtype) -> None:
         self.geometry = geometry
         weight, self.kept = geometry.as_blocks(fields)
+        # On a CPU it is faster if blocks learn in turn.
         self.block_by_block = geometry.tile is not None and not fields.is_cuda
         super().__init__(weight, compute_dtype)
 

@@ -18,26 +18,16 @@ from torch.nn.functional import pad
 class LocalGeometry:
     """A grid of locations, each with `channels` units that see the same square field of a map.
 
-    Maps (height, width, channels) and the activities of the grid (rows, columns, channels) are flattened.
-
-    Args:
-        source: the shape of the map, (height, width, channels).
-        field: the side of a field.
-        stride: the step from a field to the next.
-        padding: how far the first and last fields reach beyond the edges of the map; nothing is seen there.
-        channels: the number of units at a location.
-        tile: the rows and columns of locations in a block. With None each location is a block.
-
-    Raises:
-        ValueError: the tile does not divide the grid.
+    Maps (height, width, channels) and the activities of the grid (rows, columns, channels) are flattened. Raises
+    ValueError if the tile does not divide the grid.
     """
 
-    source: tuple[int, int, int]
-    field: int
-    stride: int
-    padding: int
-    channels: int
-    tile: tuple[int, int] | None
+    source: tuple[int, int, int]  # the shape of the map, (height, width, channels)
+    field: int  # the side of a field
+    stride: int  # the step from a field to the next
+    padding: int  # how far the first and last fields reach beyond the edges of the map; nothing is seen there
+    channels: int  # the number of units at a location
+    tile: tuple[int, int] | None  # the rows and columns of locations in a block; None makes each location a block
 
     def __post_init__(self) -> None:
         if self.tile is not None and (self.rows % self.tile[0] or self.columns % self.tile[1]):
@@ -127,12 +117,9 @@ class LocalGeometry:
     def as_blocks(self, fields: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rearrange weights by location to weights by block.
 
-        Args:
-            fields: (rows · columns, field² · channels of the source, channels). Weights beyond the edges are dropped.
-
-        Returns:
-            The weights, of shape `weight_shape`, and a mask of the same shape: 1 if a weight exists, 0 if not. The mask
-            is None if all weights exist.
+        `fields` are (rows · columns, field² · channels of the source, channels). Weights beyond the edges are dropped.
+        Returns the weights, of shape `weight_shape`, and a mask of the same shape: 1 if a weight exists, 0 if not. The
+        mask is None if all weights exist.
         """
         if self.tile is None and not self.padding:
             return fields, None
@@ -188,10 +175,7 @@ class LocalGeometry:
 
         They are the first units of each location or, if there are more than `n` locations, of a regular selection.
 
-        Args:
-            weight: the weights by block.
-            n: the number of units.
-            input_shape: the shape of the image; three numbers in color.
+        `weight` has the weights by block. `input_shape` has three numbers in color.
         """
         side = int(n**0.5)
         weights = self.by_location(weight)
@@ -208,8 +192,7 @@ class LocalGeometry:
 def patches(side: int, size: int, *, field: int, stride: int, padding: int) -> tuple[int, list[int]]:
     """The rows (or columns) of a source that each tile of `size` locations gets, all within the source.
 
-    Returns:
-        Their number, which is the largest number that any tile needs, and the first row for each tile.
+    Returns their number, which is the largest number that any tile needs, and the first row for each tile.
     """
     n_locations = (side + 2 * padding - field) // stride + 1
     starts = range(-padding, n_locations * stride - padding, size * stride)

@@ -39,41 +39,31 @@ def uniform_wrong_label(targets: Tensor, n_classes: int, generator: torch.Genera
 
 
 def hybrid_images(
-    images: Tensor,
-    image_shape: tuple[int, ...],
-    blurs: int,
-    generator: torch.Generator,
-    targets: Tensor | None = None,
+    images: Tensor, image_shape: tuple[int, ...], blurs: int, generator: torch.Generator, targets: Tensor | None = None
 ) -> Tensor:
     """Mix each of `images` (B, n_pixels) with another image: (B, n_pixels).
 
     A mask takes large regions from the image and the rest from the other image. So short-range shape is right, and
-    long-range shape is wrong.
-
-    With `targets` (B,) the other image has another class, if there is any. Without labels it has the same class in one
-    of ten hybrids.
+    long-range shape is wrong. With `targets` (B,) the other image has another class, if there is any. Without labels it
+    has the same class in one of ten hybrids.
     """
     size = len(images)
-    other = (
-        _other_image(size, generator, images.device) if targets is None else _image_of_other_class(targets, generator)
-    )
+    other = _other_image(images, generator) if targets is None else _image_of_other_class(targets, generator)
     height, width = image_shape[:2]
     masks = hybrid_masks(size, (height, width), blurs, generator, images.device).view(size, -1, 1)
     pixels = images.view(size, height * width, -1)
     return torch.where(masks, pixels, pixels[other]).view(size, -1)
 
 
-def _other_image(size: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """For each of `size` images the index of another image, drawn uniformly: (size,)."""
+def _other_image(images: Tensor, generator: torch.Generator) -> Tensor:
+    """For each of `images` the index of another image, drawn uniformly: (B,)."""
+    size, device = len(images), images.device
     steps = torch.randint(1, size, (size,), generator=generator, device=device)
     return (torch.arange(size, device=device) + steps) % size
 
 
 def _image_of_other_class(targets: Tensor, generator: torch.Generator) -> Tensor:
-    """For each of `targets` (B,) the index of an image of another class, drawn uniformly: (B,).
-
-    If there is no other class, the index of another image.
-    """
+    """For each of `targets` (B,) the index of an image of another class if there is any, drawn uniformly: (B,)."""
     size, device = len(targets), targets.device
     draws = torch.rand(size, size, generator=generator, device=device)
     same_class = (targets.unsqueeze(1) == targets).to(draws.dtype)

@@ -19,11 +19,9 @@ def normalize(activities: Tensor) -> Tensor:
 
 
 class Pass(NamedTuple):
-    """The activities and inputs of a layer in one pass.
+    """The activities (B, width) and inputs (B, fan_in from each source) of a layer in one pass.
 
-    Args:
-        activities: (B, width).
-        inputs: (B, fan_in) from each source. Passes may share a tensor, which is then multiplied once for all of them.
+    Passes may share a tensor of inputs, which is then multiplied once for all of them.
     """
 
     activities: Tensor

@@ -4,6 +4,7 @@ Source: G. Hinton, The Forward-Forward Algorithm, arXiv 2212.13345, section 3.4.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,35 +21,24 @@ class Iteration(NamedTuple):
 
     On its way down, a label takes an iteration for each layer. Until it arrives, a layer has a single state for all
     labels, and its n is 1.
-
-    Args:
-        activities: (n, B, width) of each layer, before they are mixed with the old states.
-        normalized: (n, B, width), the normalized old states of each layer, which its neighbors see.
     """
 
-    activities: list[Tensor]
-    normalized: list[Tensor]
+    activities: list[Tensor]  # (n, B, width) of each layer, before they are mixed with the old states
+    normalized: list[Tensor]  # (n, B, width), the normalized old states of each layer, which its neighbors see
 
 
+@dataclass
 class RecurrentNet:
-    """Layers with connections from the layer below and from the layer above.
+    """Layers with connections from the layer below and from the layer above."""
 
-    Args:
-        connections: those of each layer, from the bottom up. Labels are above the last layer.
-        iterations: the number of iterations after the bottom-up pass.
-        damping: the weight of the old state in a new state.
-    """
-
-    def __init__(self, connections: Sequence[Connections], *, iterations: int, damping: float) -> None:
-        self.connections = connections
-        self.iterations = iterations
-        self.damping = damping
+    connections: Sequence[Connections]  # of each layer, from the bottom up; labels are above the last layer
+    iterations: int  # after the bottom-up pass
+    damping: float  # the weight of the old state in a new state
 
     def bottom_up(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """A pass without the top-down connections, from images (B, n_pixels).
+        """A pass of images (B, n_pixels) without the top-down connections.
 
-        Returns:
-            The weighted sums of the image in the first layer (B, width), and the state (B, width) of each layer.
+        Returns the weighted sums of the image in the first layer (B, width), and the state (B, width) of each layer.
         """
         below, sums, states = normalize(images), [], []
         for connections in self.connections:
@@ -58,12 +48,9 @@ class RecurrentNet:
         return sums[0], states
 
     def iterate(self, image_sums: Tensor, labels: Tensor, states: Sequence[Tensor]) -> Iterator[Iteration]:
-        """Run the net. The image and the labels are the same in each iteration.
+        """Run the net from the results of `bottom_up`, with n normalized labels for each image, (n, B, n_classes).
 
-        Args:
-            image_sums: see `bottom_up`.
-            labels: n normalized labels for each image, (n, B, n_classes).
-            states: (B, width) of each layer, the same for all labels.
+        The image and the labels are the same in each iteration.
         """
         constant = [image_sums.unsqueeze(0), *(connections.bias for connections in self.connections[1:])]
         constant[-1] = _weighted_sums(self.connections[-1].sources[1], labels, constant[-1])
@@ -94,13 +81,9 @@ def _weighted_sums(weights: Weights, inputs: Tensor, onto: Tensor) -> Tensor:
 
 
 def passes_by_layer(iterations: Sequence[Iteration], number: int, image: Tensor, label: Tensor) -> list[list[Pass]]:
-    """The passes of each layer with a given label, for all iterations.
+    """The passes of each layer with label `number`, one for each iteration.
 
-    Args:
-        iterations: the run of the net.
-        number: the index of the label.
-        image: the normalized images (B, n_pixels), the same tensor in all passes.
-        label: the normalized labels (B, n_classes), the same tensor in all passes.
+    The normalized images (B, n_pixels) and labels (B, n_classes) are the same tensors in all passes.
     """
 
     def of_label(tensor: Tensor) -> Tensor:

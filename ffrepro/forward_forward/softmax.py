@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffrepro.forward_forward.momentum import momentum_step
+from ffrepro.forward_forward.weights import momentum_step
 
 
 class _Linear:
@@ -39,12 +39,7 @@ class _Linear:
 class Softmax(_Linear):
     """A linear softmax on the normalized activities of several layers.
 
-    Args:
-        widths: the widths of the layers.
-        n_classes: the number of outputs.
-        like: a tensor with the device and precision of the weights.
-        momentum: μ of v ← μ v + (1-μ) gradient.
-        weight_cost: the weight decay, scaled by the learning rate.
+    `like` has the device and precision of the weights. For `momentum` and `weight_cost` see `LayerOptions`.
     """
 
     def __init__(
@@ -57,12 +52,9 @@ class Softmax(_Linear):
         return torch.stack([layer_inputs @ weight for layer_inputs, weight in zip(inputs, self.weights, strict=True)])
 
     def learn(self, inputs: Sequence[Tensor], residual: Tensor, *, lr: float) -> None:
-        """Ascend the log-probability of the labels.
+        """Ascend the log-probability of the labels, given the normalized activities (B, width) of each layer.
 
-        Args:
-            inputs: the normalized activities (B, width) of each layer.
-            residual: (B, n_classes), label minus probability.
-            lr: the learning rate.
+        The `residual` (B, n_classes) is label minus probability.
         """
         self._ascend(inputs, [residual] * len(inputs), lr)
 
@@ -70,13 +62,7 @@ class Softmax(_Linear):
 class Softmaxes(_Linear):
     """Several linear softmaxes, each on a span of layers. All of them share one matrix product with each layer.
 
-    Args:
-        spans: the (first, last) layer of each softmax, from 0.
-        widths: the widths of all layers.
-        n_classes: the number of outputs of each softmax.
-        like: see `Softmax`.
-        momentum: see `Softmax`.
-        weight_cost: see `Softmax`.
+    `spans` are the (first, last) layer of each softmax, from 0; `widths` are those of all layers. See also `Softmax`.
     """
 
     def __init__(

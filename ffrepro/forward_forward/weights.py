@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.optim.sgd import sgd
 
 from ffrepro.device import copies_factors, rounding_factors
-from ffrepro.forward_forward.momentum import momentum_step
 
 # A CPU updates a dense matrix in parts of this many weights. With velocities and gradients, a part takes a few
 # megabytes, which fit into the caches.
@@ -27,16 +27,13 @@ class Weights(Protocol):
     @property
     def fan_in(self) -> int:
         """The number of units of the source."""
-        ...
 
     @property
     def width(self) -> int:
         """The number of units of the layer."""
-        ...
 
     def product(self, inputs: Tensor, onto: Tensor) -> Tensor:
         """The weighted sums of `inputs` (B, fan_in) plus `onto`, (width,) or (B, width): a new tensor (B, width)."""
-        ...
 
     def learn(
         self, inputs: Tensor, delta: Tensor, *, gradient_scale: float, momentum: float, lr: float, weight_cost: float
@@ -45,11 +42,9 @@ class Weights(Protocol):
 
         `inputs` (R, fan_in) and `delta` (R, width) must not be changed: other weights may also learn from them.
         """
-        ...
 
     def fields(self, n: int, input_shape: tuple[int, ...]) -> Tensor:
         """The weights of at most `n` units as images (n, height, width), in color (n, height, width, 3)."""
-        ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -97,12 +92,10 @@ class TrainableWeights:
 
 
 class Dense(TrainableWeights):
-    """Weights from all units of the source to all units of the layer.
+    """Weights (fan_in, width) from all units of the source to all units of the layer, in fp32.
 
-    Args:
-        weight: (fan_in, width), updated in its own precision (fp32).
-        compute_dtype: the precision of the matrix products (for gradients see `copies_factors`). If it differs from the
-            precision of `weight`, a rounded copy is kept.
+    Matrix products are in `compute_dtype`, of a rounded copy if this is another precision. For gradients see
+    `copies_factors`.
     """
 
     @property
@@ -143,3 +136,26 @@ def add_product(to: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: 
         to.addmm_(left, right, beta=beta, alpha=alpha)
     else:
         to.baddbmm_(left, right, beta=beta, alpha=alpha)
+
+
+def momentum_step(weight: Tensor, velocity: Tensor, lr: float, weight_cost: float) -> None:
+    """W ← W + lr (v - weight_cost W), the update of the released code, in place.
+
+    Both tensors must have the same dense layout. This equals gradient ascent by torch's SGD with weight decay. Its
+    fused kernel reads and writes the weights once; a decay followed by a step would do so twice.
+    """
+    if weight_cost:
+        sgd(
+            [weight],
+            [velocity],
+            [None],
+            fused=True,
+            maximize=True,
+            lr=lr,
+            weight_decay=weight_cost,
+            momentum=0.0,  # the velocity already includes it
+            dampening=0.0,
+            nesterov=False,
+        )
+    else:
+        weight.add_(velocity, alpha=lr)

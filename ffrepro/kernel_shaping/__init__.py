@@ -6,5 +6,5 @@ training of deep neural networks without skip connections or normalization layer
 Rectifiers, arXiv 2203.08120 (TAT).
 
 `maps` has the local Q and C maps of one wide layer, `network` the global maps of a network, and `tailor` the activation
-functions whose global maps satisfy the conditions of TAT or DKS. `signals` compares a network with its global C map.
+functions whose global maps satisfy the conditions of TAT or DKS. `shaped_net` compares a network with its global C map.
 """

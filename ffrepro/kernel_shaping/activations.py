@@ -1,6 +1,7 @@
 """Activation functions of a config. Those of TAT and DKS depend on the network."""
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -24,26 +25,24 @@ class ActivationChoice(Protocol):
     """Makes the activation function for all layers of a network."""
 
     def made_for(self, network: Network | None) -> Activation:
-        """The activation function for `network`; None stands for a network without Q and C maps.
-
-        Raises:
-            UserError: no activation function of this kind satisfies its conditions in `network`.
-        """
-        ...
+        """For a `network` with Q and C maps, or None. Raises UserError if no such function satisfies its conditions."""
 
 
+@dataclass
 class Relu:
     """ReLU times `scale`; None stands for √2, the edge of chaos, where mean squares stay constant."""
 
-    def __init__(self, scale: float | None) -> None:
-        if scale is not None and not 0 < scale < math.inf:
-            raise UserError(f"architecture.activation.scale is {scale}: expected more than 0, or null for √2.")
-        self.scale = scale
+    scale: float | None
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise UserError(f"architecture.activation.scale is {self.scale}: expected more than 0, or null for √2.")
 
     def made_for(self, network: Network | None) -> Activation:
         return leaky_relu(0.0) if self.scale is None else LeakyRelu(0.0, self.scale)
 
 
+@dataclass
 class TailoredRelu:
     """TAT's Leaky ReLU: the maximum of C(0) over all subnetworks is `eta`.
 
@@ -51,33 +50,40 @@ class TailoredRelu:
     does not reach `eta`.
     """
 
-    def __init__(self, eta: float, alpha: float | None) -> None:
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise UserError(f"architecture.activation.alpha is {alpha}: expected 0 (ReLU) to 1 (linear), or null.")
-        self.eta = eta
-        self.alpha = alpha
+    eta: float
+    alpha: float | None
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise UserError(f"architecture.activation.alpha is {self.alpha}: expected 0 (ReLU) to 1 (linear), or null.")
 
     def made_for(self, network: Network | None) -> Activation:
         return leaky_relu(tailored_alpha(_required(network), self.eta) if self.alpha is None else self.alpha)
 
 
+@dataclass
 class TailoredSmooth:
     """TAT's smooth activation function: the maximum of C''(1) over all subnetworks is `tau`."""
 
-    def __init__(self, name: str, tau: float) -> None:
-        self.activation = _smooth(name)
-        self.tau = tau
+    name: str
+    tau: float
+
+    def __post_init__(self) -> None:
+        self.activation = _smooth(self.name)
 
     def made_for(self, network: Network | None) -> Activation:
         return tailored_smooth(self.activation, _required(network), self.tau)
 
 
+@dataclass
 class ShapedSmooth:
     """DKS's smooth activation function: the maximum of C'(1) over all subnetworks is `zeta`."""
 
-    def __init__(self, name: str, zeta: float) -> None:
-        self.activation = _smooth(name)
-        self.zeta = zeta
+    name: str
+    zeta: float
+
+    def __post_init__(self) -> None:
+        self.activation = _smooth(self.name)
 
     def made_for(self, network: Network | None) -> Activation:
         return shaped_smooth(self.activation, _required(network), self.zeta)

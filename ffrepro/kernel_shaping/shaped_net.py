@@ -1,16 +1,21 @@
-"""Nets that kernel shaping has a theory of, and their signals before training."""
+"""Nets that kernel shaping has a theory of: their mean squares and cosines before training, and their global C map.
 
-from collections.abc import Callable, Iterable
+Source: DKS, section 4 and its appendix with measured networks. In a convolution whose kernels are 0 except in their
+center, each location is a separate fully connected network.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ffrepro.kernel_shaping.maps import Activation
-from ffrepro.kernel_shaping.network import Chain, Network
-from ffrepro.kernel_shaping.signals import global_c_map, signals
+from ffrepro.kernel_shaping.maps import Activation, LeakyRelu, c_map, leaky_relu_c_map
+from ffrepro.kernel_shaping.network import Chain, Network, global_map
 
 PAIRS = 256  # of images, whose cosines are followed through a net
+COSINES = 101  # number of cosines, evenly spaced from -1 to 1, at which the global C map is computed
 
 
 class Activated(nn.Module):
@@ -25,13 +30,7 @@ class Activated(nn.Module):
 
 
 class ShapedNet(nn.Sequential):
-    """Blocks with one activation function.
-
-    Args:
-        blocks: the modules.
-        network: the net as kernel shaping sees it; None where theory does not speak of it.
-        activation: the function of all `Activated` modules.
-    """
+    """Blocks whose `Activated` modules have one function, and the `network` that theory sees, or None."""
 
     def __init__(self, blocks: Iterable[nn.Module], network: Network | None, activation: Activation) -> None:
         super().__init__(*blocks)
@@ -45,13 +44,11 @@ def signals_before_training(
 ) -> dict[str, np.ndarray]:
     """What an untrained net does to lengths and angles: mean squares and cosines by activation, and its C map.
 
-    Args:
-        net: left in evaluation mode.
-        outputs: computes the net's outputs from inputs.
-        inputs: (N, …); pairs of successive examples are compared.
+    `outputs` computes the net's outputs from inputs (N, …), whose successive examples form pairs. The net is left in
+    evaluation mode.
 
-    Returns:
-        Arrays named `signal_q`, `signal_c`, `signal_c_theory` (chains alone) and `c_map`; {} for nets without theory.
+    Returns arrays named `signal_q`, `signal_c`, `signal_c_theory` (chains alone) and `c_map`; {} for nets without
+    theory.
     """
     inputs = inputs[: len(inputs) // 2 * 2]
     if not isinstance(net, ShapedNet) or net.network is None or not len(inputs):
@@ -71,3 +68,45 @@ def signals_before_training(
     arrays = {"signal_q": measured.q, "signal_c": measured.c, "signal_c_theory": measured.c_theory}
     arrays["c_map"] = global_c_map(net.network, net.activation)
     return {name: values.float().cpu().numpy() for name, values in arrays.items() if values is not None}
+
+
+class Signals(NamedTuple):
+    """Statistics of the inputs of each activation (n_activations,).
+
+    `q` has mean squares, `c` mean cosines of image pairs, and `c_theory` their theoretical values.
+    """
+
+    q: Tensor
+    c: Tensor
+    c_theory: Tensor | None
+
+
+def signals(inputs: Sequence[Tensor], activation: Activation, *, chain: bool) -> Signals:
+    """Measure the inputs (B, channels, height, width) of each activation, where images 2k and 2k + 1 form a pair.
+
+    The theory starts from the cosines at all locations of the first activation's inputs, and applies the C map once per
+    activation. It assumes that locations skipped by strides have the same distribution. It needs a `chain` of Leaky
+    ReLUs, whose C map does not depend on mean squares; otherwise `c_theory` is None.
+    """
+    q = torch.stack([x.square().mean() for x in inputs])
+    cosines = [torch.cosine_similarity(x[0::2], x[1::2], dim=1) for x in inputs]
+    c_theory = None
+    if chain and isinstance(activation, LeakyRelu):
+        c = cosines[0].double()
+        means = []
+        for _ in inputs:
+            means.append(c.mean())
+            c = leaky_relu_c_map(c, activation.alpha)
+        c_theory = torch.stack(means)
+    return Signals(q, torch.stack([c.mean() for c in cosines]), c_theory)
+
+
+def global_c_map(network: Network, activation: Activation) -> Tensor:
+    """The global C map of a network with this activation function, at `COSINES` cosines from -1 to 1."""
+
+    def local_map(c: Tensor) -> Tensor:
+        if isinstance(activation, LeakyRelu):
+            return leaky_relu_c_map(c, activation.alpha)
+        return c_map(activation, c)
+
+    return global_map(network, local_map, torch.linspace(-1, 1, COSINES, dtype=torch.float64))

@@ -1,8 +1,6 @@
 """Activation functions tailored to a network.
 
-Sources: TAT, section 4.1, for Leaky ReLU; TAT, section 4.2, and DKS, section 7, for smooth activation functions;
-S. Schoenholz, J. Gilmer, S. Ganguli, J. Sohl-Dickstein, Deep Information Propagation, arXiv 1611.01232, for the edge of
-chaos.
+Sources: TAT, section 4.1, for Leaky ReLU; TAT, section 4.2, and DKS, section 7, for smooth activation functions.
 """
 
 import math
@@ -27,10 +25,8 @@ _TOLERANCE = 1e-6  # of the conditions for a smooth activation function, relativ
 def tailored_alpha(network: Network, eta: float) -> float:
     """TAT: the α of the Leaky ReLU for which the maximum of C(0) over all subnetworks is η.
 
-    No subnetwork then takes orthogonal inputs to a cosine above η.
-
-    Raises:
-        UserError: `eta` is not between 0 and 1, or is more than the network has with ReLU, α = 0.
+    No subnetwork then takes orthogonal inputs to a cosine above η. Raises UserError if `eta` is not between 0 and 1, or
+    is more than the network has with ReLU, α = 0.
     """
     if not 0 < eta < 1:
         raise UserError(f"architecture.activation.eta is {eta}: expected more than 0 and less than 1.")
@@ -102,8 +98,7 @@ def moments(activation: Activation) -> Moments:
 def tailored_smooth(activation: Activation, network: Network, tau: float) -> TransformedActivation:
     """TAT: local maps with Q(1) = Q'(1) = C'(1) = 1; the maximum of C''(1) over all subnetworks is τ.
 
-    Raises:
-        UserError: no γ (φ(α x + β) + δ) satisfies the conditions.
+    Raises UserError if no γ (φ(α x + β) + δ) satisfies the conditions.
     """
     if tau <= 0:
         raise UserError(f"architecture.activation.tau is {tau}: expected more than 0.")
@@ -123,8 +118,7 @@ def tailored_smooth(activation: Activation, network: Network, tau: float) -> Tra
 def shaped_smooth(activation: Activation, network: Network, zeta: float) -> TransformedActivation:
     """DKS: local maps with Q(1) = Q'(1) = 1 and C(0) = 0; the maximum of C'(1) over all subnetworks is ζ.
 
-    Raises:
-        UserError: no γ (φ(α x + β) + δ) satisfies the conditions.
+    Raises UserError if no γ (φ(α x + β) + δ) satisfies the conditions.
     """
     if zeta <= 1:
         raise UserError(
@@ -144,26 +138,6 @@ def shaped_smooth(activation: Activation, network: Network, zeta: float) -> Tran
         lambda m: ((m.q_slope - 1) / excess, m.mean / excess, (m.c_slope - local_slope) / excess),
         f"zeta = {zeta}",
     )
-
-
-def edge_of_chaos(activation: Activation, q: float) -> tuple[float, float]:
-    """The standard deviations of weights, times √fan_in, and of biases for which Q(q) = q and C'(1) = 1.
-
-    Small differences between inputs then neither grow nor vanish.
-
-    Raises:
-        UserError: the variance of the biases would have to be negative.
-    """
-    m = moments(lambda z: activation(math.sqrt(q) * z))
-    # C'(1) = σ_w² E[φ'(√q z)²] = 1; `moments` differentiates by z, which gives √q φ'(√q z).
-    weight_variance = q / (m.c_slope * m.q)
-    bias_variance = q - weight_variance * m.q
-    if bias_variance < 0:
-        raise UserError(
-            f"q is {q}: this activation has no edge of chaos there, whose biases would need a variance of "
-            f"{bias_variance:.3g}."
-        )
-    return math.sqrt(weight_variance), math.sqrt(bias_variance)
 
 
 def _solve(

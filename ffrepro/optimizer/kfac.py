@@ -44,9 +44,8 @@ class KFAC:
         curvature_period: the curvature is observed every so many steps; that costs more than a step of SGD.
         inverse_period: A and G are inverted every so many steps, beginning with the first.
 
-    Raises:
-        UserError: a convolution has an unsupported option, the model has weights in other modules, or a value is out of
-            range.
+    Raises UserError if a convolution has an unsupported option, the model has weights in other modules, or a value is
+    out of range.
     """
 
     def __init__(
@@ -94,16 +93,14 @@ class KFAC:
         self._parameters = [*in_layers, *self._others]
         self._velocities = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._device = self._velocities[0].device.type
-        self._hooks = [layer.module.register_forward_hook(partial(self._note, layer)) for layer in self.layers]
+        for layer in self.layers:
+            layer.module.register_forward_hook(partial(self._note, layer))
 
     def observe(self, sampled_loss: Tensor) -> None:
         """Update the averages of A, G and the diagonal if an observation is due. No `grad` changes.
 
-        Args:
-            sampled_loss: a scalar, the batch mean of -log p(y | x) with y drawn from p. Its graph is kept.
-
-        Raises:
-            RuntimeError: the loss does not come from a single use of each layer with a single batch size.
+        `sampled_loss` is a scalar, the batch mean of -log p(y | x) with y drawn from p. Its graph is kept. Raises
+        RuntimeError if it does not come from a single use of each layer with a single batch size.
         """
         if self.steps % self.curvature_period:
             return
@@ -128,8 +125,7 @@ class KFAC:
     def step(self) -> None:
         """Update the parameters, given their `grad`.
 
-        Raises:
-            RuntimeError: a parameter has no `grad`, or nothing was observed yet.
+        Raises RuntimeError if a parameter has no `grad`, or nothing was observed yet.
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if not self._observed or len(gradients) < len(self._parameters):
@@ -152,11 +148,6 @@ class KFAC:
     def zero_grad(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
-
-    def close(self) -> None:
-        """Remove the hooks from the model. Nothing can be observed afterwards."""
-        for hook in self._hooks:
-            hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that steps change. The schedule sets the learning rate."""
@@ -195,12 +186,8 @@ class Layer:
     def observe(self, inputs: Tensor, gradients: Tensor, share: float) -> None:
         """Average A and G with those of a batch, which get the weight `share`.
 
-        A convolution needs memory for B · T · fan_in numbers.
-
-        Args:
-            inputs: (B, …, in), for a convolution (B, in, height, width).
-            gradients: of the mean loss with respect to the outputs, (B, …, out), for a convolution (B, out, …, …).
-            share: the weight of the batch in the averages.
+        `inputs` are (B, …, in), and `gradients`, of the mean loss with respect to the outputs, (B, …, out); for a
+        convolution (B, in, height, width) and (B, out, …, …). It needs memory for B · T · fan_in numbers.
         """
         inputs, gradients = inputs.to(self.a.dtype), gradients.to(self.a.dtype)
         columns = [inputs]

@@ -15,9 +15,7 @@ def make_optimizer(factory: OptimizerFactory, net: nn.Module) -> Any:
     """Make an optimizer of `net`.
 
     The factory gets the net if its first parameter is called `model`, as in K-FAC. Otherwise it gets the parameters.
-
-    Raises:
-        UserError: the optimizer refuses its options.
+    Raises UserError if the optimizer refuses its options.
     """
     try:
         first = next(iter(inspect.signature(factory).parameters))

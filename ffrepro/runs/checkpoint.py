@@ -19,9 +19,7 @@ FORMAT = 8
 def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
     """Write `state` of the run `fingerprint` to `path`, atomically.
 
-    Raises:
-        UserError: it cannot be written.
-        RuntimeError, MemoryError: the copy from a GPU failed, or there was no memory for it.
+    Raises UserError if it cannot be written, RuntimeError or MemoryError if the copy from a GPU failed.
     """
     with written_atomically(path) as file:
         try:
@@ -36,9 +34,7 @@ def save(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state of the run `fingerprint`; None if the file is absent or belongs to another run.
 
-    Raises:
-        UserError: the file is damaged, or cannot be read.
-        RuntimeError, MemoryError: there is no memory for it.
+    Raises UserError if the file is damaged or cannot be read, RuntimeError or MemoryError if there is no memory for it.
     """
     if not path.exists():
         return None
@@ -57,10 +53,7 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the state of another run, so that this run does not overwrite it; returns the new path.
-
-    A state set aside before is lost.
-    """
+    """Rename the state of another run, so that this run does not overwrite it, and lose a state set aside before."""
     return path.replace(path.with_suffix(".other.pt"))
 
 
@@ -68,11 +61,8 @@ def set_aside(path: Path) -> Path:
 def locked(path: Path) -> Iterator[bool]:
     """Hold the lock file `path`. The system releases it when the process ends, even when the process is killed.
 
-    Yields:
-        Whether the lock is held: some file systems have no locks.
-
-    Raises:
-        UserError: another process holds it, or the folder cannot be written.
+    Yields whether the lock is held: some file systems have no locks. Raises UserError if another process holds it, or
+    the folder cannot be written.
     """
     lock = FileLock(path, blocking=False, fallback_to_soft=False)  # a soft lock would outlive a killed process
     try:

@@ -109,8 +109,7 @@ class Job:
 def prepare(config: DictConfig) -> Job:
     """Choose the device, load the data, find out what this run is and where it belongs.
 
-    Raises:
-        UserError: an option makes no sense here, or the data is missing or damaged.
+    Raises UserError if an option makes no sense here, or the data is missing or damaged.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     git = machine.git_state()  # before anything that takes a while
@@ -174,9 +173,7 @@ def check_overrides(config: DictConfig, overrides: list[str]) -> None:
     """Refuse an option of a group that the algorithm does not use: it would seem to be compared.
 
     Classes that the command line names by themselves are refused too. Options of groups are what a user compares.
-
-    Raises:
-        UserError: there is such an option among the command line's `overrides`.
+    Raises UserError if there is such an option among the command line's `overrides`.
     """
     for text in overrides:
         key = text.lstrip("+~").split("=", maxsplit=1)[0]

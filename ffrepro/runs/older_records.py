@@ -8,9 +8,7 @@ import copy
 from typing import Any
 
 # An option of a group -> the options that say the same today.
-RENAMED_CHOICES: dict[tuple[str, str], dict[str, str]] = {
-    ("algorithm", "bp"): {"algorithm": "backprop"},
-}
+RENAMED_CHOICES: dict[tuple[str, str], dict[str, str]] = {("algorithm", "bp"): {"algorithm": "backprop"}}
 # A key -> the key that it has today.
 RENAMED_KEYS = {
     "architecture.init_gain": "architecture.init_variance_scale",
@@ -45,10 +43,7 @@ ADDED_KEYS = {"budget.most_epochs": None}
 # For each class: objects that older records lack, as `_target_` of their class.
 ADDED_OBJECTS: dict[str, dict[str, str]] = {
     "Backprop": {"loss": "ffrepro.loss.CrossEntropy"},
-    "DeepNet": {
-        "loss": "ffrepro.loss.CrossEntropy",
-        "augmentation": "ffrepro.dataset.augment.RandomResizedCrops",
-    },
+    "DeepNet": {"loss": "ffrepro.loss.CrossEntropy", "augmentation": "ffrepro.dataset.augment.RandomResizedCrops"},
 }
 # The goodness was an option of every run. Today it is an option of these algorithms.
 _WITH_GOODNESS = ("FFSupervised", "FFUnsupervised", "FFRecurrent", "FFSequence")

@@ -16,16 +16,10 @@ _PATH = "dataset.path="
 def table_and_row(
     values: dict[str, Any], preset: str | None, overrides: list[str], data_sha256: str, results: Path
 ) -> tuple[str, str]:
-    """The folders of a run's record, below `runs`.
+    """The folders of a run's record, below `runs`, given its resolved config and its option of the group `experiment`.
 
-    A run with options of its own belongs to the sweeps, in a folder that all its seeds share.
-
-    Args:
-        values: the resolved config.
-        preset: the option of the group `experiment`.
-        overrides: the command line.
-        data_sha256: of the data set.
-        results: the results' folder, whose sweeps are searched for the same experiment.
+    A run with options of its own belongs to the sweeps, in a folder that all its seeds share. The sweeps in the folder
+    `results` are searched for the same experiment.
     """
     changed = record.changed(overrides)
     table, row = values["table"], values["row"]

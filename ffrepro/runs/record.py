@@ -28,11 +28,6 @@ class Record:
     """A run. Times are in seconds.
 
     A new field needs a default, so that older records are still read.
-
-    Attributes:
-        metrics: of the finished net.
-        history: the metrics of each epoch.
-        epoch_s: the seconds of each epoch's training alone; empty in records from before this was kept.
     """
 
     schema: int
@@ -54,8 +49,9 @@ class Record:
     wall_s: float
     train_s: float
     peak_memory_bytes: int
-    metrics: dict[str, float | None]
-    history: list[dict[str, float | None]]
+    metrics: dict[str, float | None]  # of the finished net
+    history: list[dict[str, float | None]]  # the metrics of each epoch
+    # The seconds of each epoch's training alone; empty in records from before this was kept.
     epoch_s: list[float] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
@@ -67,8 +63,7 @@ class Record:
 def load(path: Path) -> Record:
     """Read a record, with its config and choices under today's names.
 
-    Raises:
-        UserError: it is damaged, or of another schema.
+    Raises UserError if it is damaged, or of another schema.
     """
     try:
         content = json.loads(path.read_bytes())

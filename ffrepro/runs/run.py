@@ -30,9 +30,8 @@ _PICTURED = 1000  # test images
 def run(config: DictConfig) -> Record:
     """Run `config` unless its record is there. A run that was cut goes on from its checkpoint.
 
-    Raises:
-        UserError: an option, a file or the machine does not allow the run.
-        KeyboardInterrupt: after the last whole epoch has been saved.
+    Raises UserError if an option, a file or the machine does not allow the run, and KeyboardInterrupt after the last
+    whole epoch has been saved.
     """
     job = prepare(config)
     with checkpoint.locked(job.checkpoint.with_suffix(".lock")) as held:
@@ -80,11 +79,10 @@ def _execute(job: Job) -> Record:
                 metrics = _final_metrics(algorithm, job.dataset)
                 fields = _keep_pictures(job, algorithm)
                 outcome = job.record("ok", progress, metrics)
-                outcome.write(job.path)  # last: where there is a record, nothing is run again
             else:
                 metrics, fields = {}, None
                 outcome = job.record("diverged", progress, metrics, progress.diverged)
-                outcome.write(job.path)
+            outcome.write(job.path)  # last: where there is a record, nothing is run again
         except BaseException:
             tracker.fail()
             raise
@@ -120,9 +118,10 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
+        reason = str(error).partition("\n")[0]
         raise UserError(
             f"checkpoint {job.checkpoint} is of other code, and does not fit this ({type(error).__name__}: "
-            f"{_first_line(error)}). Go back to that code, or remove the checkpoint to start the run anew."
+            f"{reason}). Go back to that code, or remove the checkpoint to start the run anew."
         ) from error
     console.print(f"{job.title}: going on after epoch {progress.epoch}, from {job.checkpoint}.")
     before = progress.git or [{"commit": None, "dirty": None}]  # from before checkpoints held the commits
@@ -130,10 +129,6 @@ def _resumed(job: Job, algorithm: Algorithm) -> Progress:
         return progress
     console.print(f"{job.title}: the code has changed since; the record names all commits that it is of.")
     return replace(progress, git=[*before, job.git])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _train(job: Job, algorithm: Algorithm, tracker: Tracker, progress: Progress) -> Progress:
@@ -207,7 +202,7 @@ def _plain(metrics: Metrics) -> Metrics:
 
 def _keep_pictures(job: Job, algorithm: Algorithm) -> np.ndarray | None:
     """Keep arrays for the report's figures, for the lowest seed of a row; returns the first layer's fields, if any."""
-    arrays = packed(algorithm.pictures(job.dataset.test.first(_PICTURED)))
+    arrays = packed(algorithm.pictures(job.dataset.test[:_PICTURED]))
     kept = {path.stem.rpartition("-seed")[2]: path for path in job.path.parent.glob(f"{job.budget}-seed*.npz")}
     seeds = {int(seed): path for seed, path in kept.items() if seed.isdecimal()}
     if all(seed >= job.config.seed for seed in seeds):

@@ -15,15 +15,10 @@ class Stateful(Protocol):
 
 
 class Resumable:
-    """An object whose state is that of its parts and its generators.
+    """An object whose state is that of its parts and its generators."""
 
-    Attributes:
-        parts: in a fixed order.
-        generators: of random numbers, in a fixed order.
-    """
-
-    parts: Sequence[Stateful]
-    generators: Sequence[torch.Generator]
+    parts: Sequence[Stateful]  # in a fixed order
+    generators: Sequence[torch.Generator]  # of random numbers, in a fixed order
 
     def state_dict(self) -> dict[str, Any]:
         return {

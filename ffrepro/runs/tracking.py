@@ -2,9 +2,9 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from rich.console import Console
@@ -16,51 +16,32 @@ from ffrepro.metric import named
 _LINE_EVERY_S = 10.0
 
 
-class Tracker(Protocol):
+class Tracker:
     """Follows a run. The record is written without it."""
 
     def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
         """A run starts. Files go below the folder `results`."""
-        ...
 
-    def epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """An epoch has ended."""
 
     def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
         """The final metrics, and a picture of the first layer's fields (height, width), if there are any."""
-        ...
 
     def fail(self) -> None:
         """The run ends here, without a result."""
-        ...
 
 
-class NoTracking:
+class NoTracking(Tracker):
     """The record alone."""
 
-    def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
-        pass
 
-    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        pass
+@dataclass(kw_only=True)
+class Wandb(Tracker):
+    """Weights & Biases. Offline needs no account, network or key; `wandb sync` sends the run later."""
 
-    def end(self, metrics: dict[str, float], fields: np.ndarray | None) -> None:
-        pass
-
-    def fail(self) -> None:
-        pass
-
-
-class Wandb:
-    """Weights & Biases. Offline needs no account, network or key; `wandb sync` sends the run later.
-
-    Args:
-        project: its name there.
-        mode: `offline` or `online`.
-    """
-
-    def __init__(self, *, project: str, mode: Literal["offline", "online"]) -> None:
-        self.project = project
-        self.mode = mode
+    project: str
+    mode: Literal["offline", "online"]
 
     def begin(self, table: str, row: str, seed: int, config: dict[str, Any], results: Path) -> None:
         try:
@@ -121,9 +102,7 @@ class Terminal:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:

@@ -78,7 +78,7 @@ def bright_quarters(n: int = 80, colors: tuple[int, ...] = (3,)) -> Dataset:
         top, left = (target // 2) * half, (target % 2) * half
         pixels[number, top : top + half, left : left + half] += 1.5
     split = Split(pixels.flatten(1), targets)
-    return Dataset("made", split, None, split.first(40), 4, (SIDE, SIDE, *colors), "", stand_in=True)
+    return Dataset("made", split, None, split[:40], 4, (SIDE, SIDE, *colors), "", stand_in=True)
 
 
 def begun(
@@ -256,7 +256,7 @@ def test_an_autoencoder_is_a_loop_of_plain_torch() -> None:
     assert algorithm.train_epoch(1) == {"loss": pytest.approx(np.mean(losses), rel=1e-5)}
     for parameter, expected in zip(algorithm.net.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-6)
-    split = algorithm.train.first(50)
+    split = algorithm.train[:50]
     with torch.no_grad():
         expected = binary_cross_entropy_with_logits(net(split.inputs), split.inputs, reduction="sum") / 50
     assert algorithm.evaluate(split) == {"loss": pytest.approx(expected.item(), rel=1e-5)}
@@ -393,7 +393,7 @@ def test_bf16_products_stay_close_to_fp32_and_weights_stay_fp32(architecture: Mo
 def test_evaluation_is_by_hand_and_does_not_read_the_labels() -> None:
     algorithm = shallow()
     algorithm.train_epoch(1)
-    split = algorithm.train.first(30)
+    split = algorithm.train[:30]
     logits = algorithm.outputs(split.inputs).detach().numpy()
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     for targets in (split.targets, (split.targets + 1) % 10):
@@ -511,9 +511,9 @@ def test_signals_before_training_are_those_of_each_activation() -> None:
 @pytest.mark.parametrize(("n_test", "n_paired"), [(7, 6), (1, 0)])
 def test_signals_are_of_pairs(n_test: int, n_paired: int) -> None:
     made = bright_quarters(40)
-    pictures = deep(dataset=replace(made, test=made.test.first(n_test))).signals
+    pictures = deep(dataset=replace(made, test=made.test[:n_test])).signals
     if n_paired:
-        expected = deep(dataset=replace(made, test=made.test.first(n_paired))).signals
+        expected = deep(dataset=replace(made, test=made.test[:n_paired])).signals
         assert pictures["signal_c"] == pytest.approx(expected["signal_c"])
         assert np.isfinite(pictures["c_map"]).all()
     assert bool(pictures) == bool(n_paired)

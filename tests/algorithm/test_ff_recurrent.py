@@ -433,7 +433,7 @@ def test_so_is_the_goodness_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
             return of_layer(y)
 
         monkeypatch.setattr(layer, "goodness", goodness)
-    algorithm.goodness_of_labels(algorithm.train.first(20))
+    algorithm.goodness_of_labels(algorithm.train[:20])
     assert n_labels == [1, 1, 10, 1, 10, 10, 10, 10, 10, 10, 10, 10]
 
 
@@ -583,7 +583,7 @@ def test_both_tests_equal_a_loop_over_images_and_labels(
     for layer, head in zip(algorithm.layers, algorithm.softmax.weights, strict=True):
         layer.connections.bias.copy_(0.3 * torch.randn(layer.connections.width, generator=draws))
         head.copy_(torch.randn(head.shape, generator=draws))
-    split, weights = algorithm.train.first(50), weights_of(algorithm)
+    split, weights = algorithm.train[:50], weights_of(algorithm)
     table = np.zeros((5, 3, 50, 10))
     logits = np.zeros((50, 10))
     for row, image in enumerate(split.inputs.numpy()):
@@ -644,14 +644,14 @@ def test_tests_and_pictures_do_not_change_training() -> None:
     algorithm, other = make(), make()
     other.evaluate(other.train)
     other.monitor(other.train)
-    other.pictures(other.train.first(30))
+    other.pictures(other.train[:30])
     assert algorithm.train_epoch(1) == other.train_epoch(1)
 
 
 def test_pictures_show_first_layer_fields_and_goodness_by_layer_and_iteration() -> None:
     algorithm = make()
     algorithm.train_epoch(1)
-    split = algorithm.train.first(30)
+    split = algorithm.train[:30]
     pictures = algorithm.pictures(split)
     assert {name: picture.shape for name, picture in pictures.items()} == {
         "first_layer_fields": (30, 5, 8),
@@ -666,7 +666,7 @@ def test_pictures_show_first_layer_fields_and_goodness_by_layer_and_iteration() 
 def test_pictures_of_a_local_net_have_a_field_of_each_location() -> None:
     algorithm = make(architecture=LOCAL)
     algorithm.train_epoch(1)
-    split = algorithm.train.first(30)
+    split = algorithm.train[:30]
     pictures = algorithm.pictures(split)
     assert pictures["first_layer_fields"].shape == (64, 3, 3, 3)
     below = weights_of(algorithm)[0][0].reshape(8, 8, 3, 8, 8, 3)

@@ -261,7 +261,7 @@ def test_the_end_is_sampled_from_the_softmax_before_its_update(monkeypatch: pyte
     sampled_from = []
 
     def spy(logits: Tensor, generator: torch.Generator) -> Tensor:
-        assert generator is algorithm.text_generator
+        assert generator is algorithm.device_generator
         sampled_from.append(logits.clone())
         return torch.zeros(20, dtype=torch.long)
 
@@ -328,9 +328,9 @@ def test_fixed_layers_do_not_change_while_the_softmax_learns() -> None:
 
 def test_fixed_layers_draw_nothing() -> None:
     algorithm = make(hidden_layers="fixed")
-    before = algorithm.text_generator.get_state()
+    before = algorithm.device_generator.get_state()
     algorithm.train_epoch(1)
-    assert torch.equal(algorithm.text_generator.get_state(), before)
+    assert torch.equal(algorithm.device_generator.get_state(), before)
 
 
 # Separated phases ----------------------------------------------------------------------------------
@@ -656,11 +656,11 @@ def test_training_predicts_better_than_the_frequencies_of_characters(kind: str) 
 def test_pictures_are_fields_and_text() -> None:
     algorithm = make()
     algorithm.train_epoch(1)
-    before = [algorithm.generator.get_state(), algorithm.text_generator.get_state()]
-    first, again = (algorithm.pictures(algorithm.train.first(50)) for _ in range(2))
+    before = [algorithm.generator.get_state(), algorithm.device_generator.get_state()]
+    first, again = (algorithm.pictures(algorithm.train[:50]) for _ in range(2))
     assert set(first) == {"first_layer_fields", "text_temperature_1", "text_temperature_0.5"}
     assert all(np.array_equal(first[name], again[name]) for name in first)
-    assert same([algorithm.generator.get_state(), algorithm.text_generator.get_state()], before)
+    assert same([algorithm.generator.get_state(), algorithm.device_generator.get_state()], before)
     assert first["first_layer_fields"].shape == (30, 10, 30)
     np.testing.assert_array_equal(
         first["first_layer_fields"][3],

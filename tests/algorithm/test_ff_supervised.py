@@ -344,7 +344,7 @@ def test_both_tests_equal_a_loop_over_images_and_labels(
     monkeypatch.setattr("ffrepro.algorithm.ff_supervised.ROWS", 70)  # parts that do not divide the images
     algorithm = make(goodness, first_layer_counts=first_layer_counts)
     algorithm.train_epoch(1)
-    split = algorithm.train.first(50)
+    split = algorithm.train[:50]
     first = 0 if first_layer_counts else 1
     wrong, wrong_single, wrong_softmax = 0, [0, 0, 0], 0
     for image, target in zip(split.inputs, split.targets.tolist(), strict=True):
@@ -386,7 +386,7 @@ def test_a_single_hidden_layer_has_to_count() -> None:
 
 def test_pictures_show_goodness_over_threshold_of_right_and_wrong_labels() -> None:
     algorithm = make()
-    split = algorithm.train.first(30)
+    split = algorithm.train[:30]
     pictures = algorithm.pictures(split)
     assert pictures["first_layer_fields"].shape == (30, 5, 8)
     np.testing.assert_allclose(

@@ -184,7 +184,7 @@ def test_each_minibatch_draws_its_own_hybrids(different_digits: bool, monkeypatc
     def spy(images: Tensor, *arguments: Any) -> Tensor:
         assert torch.equal(images, algorithm.train.inputs[:20])
         *others, targets = arguments
-        assert others == [(5, 8), 3, algorithm.mask_generator]
+        assert others == [(5, 8), 3, algorithm.device_generator]
         assert torch.equal(targets, algorithm.train.targets[:20]) if different_digits else targets is None
         hybrids.append(hybrid_images(images, *arguments))
         return hybrids[-1]
@@ -322,7 +322,7 @@ def test_errors_equal_a_loop_over_images(
     generator = torch.Generator().manual_seed(0)
     for weight in softmax_weights(algorithm):  # spans with different errors
         weight.add_(torch.randn(weight.shape, generator=generator, dtype=torch.float64), alpha=0.04)
-    split = algorithm.train.first(100)
+    split = algorithm.train[:100]
     names = {(k, k): f"error_softmax_layer_{k + 1}" for k in range(3)}
     names |= {(0, 2): "error_softmax_layers_1_to_3", (1, 2): "error_softmax_layers_2_to_3"}
     span = (0, 2) if first_layer_counts else (1, 2)
@@ -386,7 +386,7 @@ def test_pictures_are_fields_hybrids_and_goodness_over_the_threshold(architectur
     algorithm.train_epoch(1)
     image_shape = algorithm.image_shape
     for n_images in (50, 10):
-        pictures = algorithm.pictures(algorithm.train.first(n_images))
+        pictures = algorithm.pictures(algorithm.train[:n_images])
         assert set(pictures) == {"first_layer_fields", "hybrid_images", "goodness_positive", "goodness_negative"}
         shape = {DENSE: (30, 5, 8), LOCAL: (54, 3, 3), CUT: (64, 3, 3, 3)}[architecture]
         assert pictures["first_layer_fields"].shape == shape
@@ -417,7 +417,7 @@ def test_pictures_show_the_hybrids_of_training(different_digits: bool, monkeypat
         return hybrid_images(images, *arguments)
 
     monkeypatch.setattr("ffrepro.algorithm.ff_unsupervised.hybrid_images", spy)
-    algorithm.pictures(algorithm.train.first(10))
+    algorithm.pictures(algorithm.train[:10])
     (targets,) = classes
     if different_digits:
         assert targets is not None
@@ -429,7 +429,7 @@ def test_pictures_show_the_hybrids_of_training(different_digits: bool, monkeypat
 def test_pictures_repeat_and_draw_nothing_from_the_generators_of_training() -> None:
     algorithm = make()
     before = [state.clone() for state in algorithm.state_dict()["generators"]]
-    first, second = (algorithm.pictures(algorithm.train.first(30)) for _ in range(2))
+    first, second = (algorithm.pictures(algorithm.train[:30]) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert same(algorithm.state_dict()["generators"], before)
 
@@ -500,7 +500,7 @@ def test_a_seed_determines_the_training() -> None:
 
 def test_a_single_image_has_no_hybrid_to_show() -> None:
     algorithm = make()
-    assert set(algorithm.pictures(algorithm.train.first(1))) == {"first_layer_fields"}
+    assert set(algorithm.pictures(algorithm.train[:1])) == {"first_layer_fields"}
 
 
 def test_a_softmax_after_the_layers_needs_an_epoch() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ffrepro.architecture import Place
 from ffrepro.architecture.local_receptive_fields import LocalReceptiveFields
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
@@ -29,10 +30,8 @@ def connections(
     return LocalReceptiveFields(layers, init_variance_scale, padding).connections(
         input_shape,
         torch.Generator().manual_seed(seed),
-        device=torch.device("cpu"),
-        compute_dtype=compute_dtype,
-        param_dtype=param_dtype,
-        top_down_units=top_down_units,
+        Place(torch.device("cpu"), compute_dtype, param_dtype),
+        top_down_units,
     )
 
 

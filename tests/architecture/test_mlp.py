@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ffrepro.architecture import Place
 from ffrepro.architecture.mlp import Mlp
 from ffrepro.errors import UserError
 from ffrepro.forward_forward.connections import Connections
@@ -19,10 +20,8 @@ def connections(
     return Mlp(widths, init_variance_scale).connections(
         input_shape,
         torch.Generator().manual_seed(seed),
-        device=torch.device("cpu"),
-        compute_dtype=torch.float32,
-        param_dtype=torch.float32,
-        top_down_units=top_down_units,
+        Place(torch.device("cpu"), torch.float32, torch.float32),
+        top_down_units,
     )
 
 

@@ -14,7 +14,7 @@ from ffrepro.commands import processes
 # Saves its state after an interrupt, which takes a while.
 RUN = """
 import sys, time
-from ffrepro.commands.interrupts import keyboard_interrupts
+from ffrepro.commands.command_line import keyboard_interrupts
 try:
     with keyboard_interrupts():
         open(sys.argv[1] + ".started", "w")

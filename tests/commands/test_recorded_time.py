@@ -7,7 +7,7 @@ from typing import Any
 import hydra
 import pytest
 
-from ffrepro.commands.recorded_time import training_seconds
+from ffrepro.commands.reproduce import training_seconds
 from ffrepro.paths import CONF
 from tests.report.made import made_record
 

@@ -410,7 +410,7 @@ def test_a_resumed_run_with_jitter_goes_on_as_if_uninterrupted(tmp_path: Path) -
 def test_channels_are_not_a_side_of_an_image() -> None:
     algorithm = make(jitter=4, image_shape=(5, 8, 3))
     algorithm.train_epoch(1)
-    assert algorithm.pictures(algorithm.train.first(20))["first_layer_fields"].shape == (30, 5, 8, 3)
+    assert algorithm.pictures(algorithm.train[:20])["first_layer_fields"].shape == (30, 5, 8, 3)
 
 
 @pytest.mark.parametrize("jitter", [-1, 5, 8])

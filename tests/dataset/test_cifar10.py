@@ -102,7 +102,7 @@ def test_the_stand_in_has_digits_of_the_same_shape() -> None:
     assert dataset.stand_in
     assert "cifar10" in dataset.name
     assert dataset.sizes() == {"train": 1293, "validation": 144, "test": 360}
-    assert dataset.input_shape == source.input_shape == (32, 32, 3)
+    assert dataset.input_shape == (32, 32, 3)
     images = dataset.train.inputs.view(-1, 32, 32, 3)
     assert torch.equal(images[..., 0], images[..., 2])
     assert images.mean().item() == pytest.approx(0, abs=1e-4)

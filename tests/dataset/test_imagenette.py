@@ -201,7 +201,7 @@ def test_the_stand_in_has_digits_of_the_same_shape(monkeypatch: pytest.MonkeyPat
     assert dataset.stand_in
     assert "imagenette" in dataset.name
     assert dataset.sizes() == {"train": 1285, "validation": 152, "test": 360}
-    assert dataset.input_shape == source.input_shape == (80, 80, 3)
+    assert dataset.input_shape == (80, 80, 3)
     images = dataset.train.inputs.view(-1, 80, 80, 3)
     assert torch.equal(images[..., 0], images[..., 2])
     assert images.mean().item() == pytest.approx(0, abs=1e-4)

@@ -34,10 +34,10 @@ def test_an_invalid_number_is_named(validation: int) -> None:
 
 def test_the_first_examples_of_a_split() -> None:
     split = numbered(10)
-    assert split.first(None) is split
-    assert split.first(3).targets.tolist() == [0, 1, 2]
-    assert split.first(3).inputs.flatten().tolist() == [0.0, 1.0, 2.0]
-    assert len(split.first(99)) == 10
+    assert len(split[:None]) == 10
+    assert split[:3].targets.tolist() == [0, 1, 2]
+    assert split[:3].inputs.flatten().tolist() == [0.0, 1.0, 2.0]
+    assert len(split[:99]) == 10
 
 
 def test_a_budget_reduces_every_split() -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from ffrepro.forward_forward.momentum import momentum_step
+from ffrepro.forward_forward.weights import momentum_step
 
 
 def test_a_step_is_the_formula_in_place() -> None:

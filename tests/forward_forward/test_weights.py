@@ -14,9 +14,8 @@ from ffrepro.architecture.modules import LocallyConnected
 from ffrepro.forward_forward import weights
 from ffrepro.forward_forward.local_fields import LocalFields
 from ffrepro.forward_forward.local_geometry import LocalGeometry
-from ffrepro.forward_forward.momentum import momentum_step
 from ffrepro.forward_forward.passes import normalize
-from ffrepro.forward_forward.weights import Dense
+from ffrepro.forward_forward.weights import Dense, momentum_step
 
 Kind = Dense | LocalFields
 

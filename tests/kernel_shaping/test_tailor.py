@@ -1,6 +1,5 @@
 """Tailored activations: golden values of the paper, the conditions, and the authors' package `dks` as a reference."""
 
-import math
 from typing import Any
 
 import pytest
@@ -8,10 +7,9 @@ import torch
 from torch.nn.functional import gelu, silu, softplus
 
 from ffrepro.errors import UserError
-from ffrepro.kernel_shaping.maps import Activation, c_map, leaky_relu, leaky_relu_c_map, q_map
+from ffrepro.kernel_shaping.maps import c_map, leaky_relu, leaky_relu_c_map, q_map
 from ffrepro.kernel_shaping.network import Chain, Network, Shortcut, global_curvature, global_map, global_slope
 from ffrepro.kernel_shaping.tailor import (
-    edge_of_chaos,
     moments,
     shaped_smooth,
     tailored_alpha,
@@ -149,18 +147,6 @@ def test_dks_finds_the_same_alpha() -> None:
         assert tailored_alpha([Chain(activations)], eta) == pytest.approx(alpha, abs=1e-6)
 
 
-@pytest.mark.parametrize("activation", [torch.tanh, torch.erf])
-def test_at_the_edge_of_chaos_q_is_constant_and_the_slope_is_1(activation: Activation) -> None:
-    q = 0.7
-    weights, biases = edge_of_chaos(activation, q)
-    q_value = torch.tensor(q, dtype=torch.float64)
-    assert weights**2 * q_map(activation, q_value).item() + biases**2 == pytest.approx(q, rel=1e-12)
-    z = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
-    (by_z,) = torch.autograd.grad(activation(math.sqrt(q) * z).sum(), z)
-    derivative = by_z / math.sqrt(q)
-    assert weights**2 * derivative.square().mean().item() == pytest.approx(1, abs=5e-3)
-
-
 def test_impossible_conditions_are_named() -> None:
     with pytest.raises(UserError, match=r"architecture\.activation\.tau is 0"):
         tailored_smooth(torch.tanh, [Chain(10)], 0)
@@ -168,5 +154,3 @@ def test_impossible_conditions_are_named() -> None:
         shaped_smooth(torch.tanh, [Chain(10)], 1.0)
     with pytest.raises(UserError, match=r"cannot be tailored to tau = 0\.3"):
         tailored_smooth(lambda x: x + 0 * x.square(), [Chain(10)], 0.3)  # a linear function cannot be tailored
-    with pytest.raises(UserError, match="no edge of chaos there"):
-        edge_of_chaos(softplus, 0.7)

@@ -430,14 +430,6 @@ def test_nothing_is_kept_of_an_observed_pass() -> None:
     assert graph_notes(model(torch.randn(50, 5))) == 0  # no observation is due
 
 
-def test_close_removes_the_hooks() -> None:
-    model, inputs, _ = made("mlp")
-    optimizer = kfac(model)
-    optimizer.close()
-    assert graph_notes(model(inputs)) == 0
-    assert not any(layer._forward_hooks for layer in model)
-
-
 @pytest.mark.parametrize("through_file", [True, False])
 def test_a_resumed_run_goes_on_bit_for_bit(through_file: bool) -> None:
     def run(model: nn.Module, optimizer: KFAC, generator: torch.Generator, n: int) -> None:
@@ -503,7 +495,6 @@ def test_the_diagonal_is_exact_on_average_over_all_labels() -> None:
         optimizer = kfac(model)
         observe(optimizer, model, inputs, torch.tensor(labels))
         mean += log_p[range(3), labels].sum().exp().item() * optimizer.diagonal[0]
-        optimizer.close()
     torch.testing.assert_close(mean, expected)
 
 

@@ -41,12 +41,7 @@ def masked(
     iterations, masked, and the update. The image is the same in all iterations, so its gradient covers a single
     iteration.
 
-    Args:
-        maps: of the net.
-        learned: the share of the data that the net learns from. The gradients leave out data that are told apart.
-        device: of the products.
-        dtype: of the products.
-        minibatches: in an epoch.
+    The gradients cover the share `learned` of the data, and leave out data that are told apart.
     """
     n_matrices = 2 * maps - 1  # from the image, and up and down between neighboring maps
     rows = 2 * BATCH

@@ -5,23 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """A row of a table, and the size of an epoch.
+    """A row of a table, and the size of an epoch."""
 
-    Attributes:
-        name: in the results.
-        experiment: the row's preset.
-        examples: in an epoch.
-        widths: of the hidden layers, if the epoch is compared with bare matrix products of these shapes.
-        passes: through the net in a training step, for these products.
-        maps: of local fields, if the epoch is compared with dense matrices and masked weights.
-    """
-
-    name: str
-    experiment: str
-    examples: int
+    name: str  # in the results
+    experiment: str  # the row's preset
+    examples: int  # in an epoch
+    # Of the hidden layers, if the epoch is compared with bare matrix products of these shapes.
     widths: tuple[int, ...] | None = None
-    passes: int = 3
-    maps: int | None = None
+    passes: int = 3  # through the net in a training step, for these products
+    maps: int | None = None  # of local fields, if the epoch is compared with dense matrices and masked weights
 
 
 CASES = (

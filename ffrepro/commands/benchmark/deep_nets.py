@@ -1,6 +1,7 @@
 """Training speed of the nets of Table 4, in images a second."""
 
 import statistics
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def images_per_second(depth: int, device: torch.device, precision: str) -> tuple
 
     def begin(optimizer: str, *overrides: str, precision: str = precision) -> Any:
         algorithm = begin_row(f"table4/{optimizer}_trelu_{depth}", device, precision, dataset, *overrides)
-        algorithm.train = algorithm.train.first(STEPS * algorithm.batch_size)
+        algorithm.train = algorithm.train[: STEPS * algorithm.batch_size]
         return algorithm
 
     kfac = begin("kfac")
@@ -36,7 +37,10 @@ def images_per_second(depth: int, device: torch.device, precision: str) -> tuple
     use_convolutions(algorithms["sgd_convolved"].net)
     for algorithm in algorithms.values():
         algorithm.train_epoch(1)
-    rounds = [{name: _seconds_per_image(each, device) for name, each in algorithms.items()} for _ in range(ROUNDS)]
+    rounds = [
+        {name: seconds(partial(each.train_epoch, 1), device) / len(each.train) for name, each in algorithms.items()}
+        for _ in range(ROUNDS)
+    ]
     speeds = {name: 1 / statistics.median(times[name] for times in rounds) for name in algorithms}
     ratios = {
         name: statistics.median(times["kfac"] / times[name] for times in rounds)
@@ -59,7 +63,3 @@ def use_convolutions(net: nn.Module) -> None:
         convolution = nn.Conv2d(product.in_channels, product.out_channels, 1)
         convolution.weight, convolution.bias = product.weight, product.bias
         net.set_submodule(name, convolution)
-
-
-def _seconds_per_image(algorithm: Any, device: torch.device) -> float:
-    return seconds(lambda: algorithm.train_epoch(1), device) / len(algorithm.train)

@@ -36,12 +36,12 @@ def epoch(case: Case, device: torch.device, precision: str) -> tuple[str, dict[s
     algorithm = begin_row(case.experiment, device, precision, dataset.reduced(_WARM_UP, None))
     for _ in range(_WARM_UP_EPOCHS):
         algorithm.train_epoch(1)
-    algorithm.train = dataset.train.first(minibatches * BATCH)
+    algorithm.train = dataset.train[: minibatches * BATCH]
     bare: Callable[[], object] = lambda: None  # noqa: E731 - no comparison
     if case.widths:
         bare = layered(case.widths, case.passes, device, PRECISIONS[precision], minibatches)
     elif case.maps:
-        share = learned_share(algorithm, algorithm.train.first(3 * BATCH))
+        share = learned_share(algorithm, algorithm.train[: 3 * BATCH])
         bare = masked(case.maps, share, device, PRECISIONS[precision], minibatches)
     pairs = [(seconds(lambda: algorithm.train_epoch(1), device), seconds(bare, device)) for _ in range(ROUNDS)]
     factor = case.examples / BATCH / minibatches  # to a whole epoch
@@ -134,9 +134,9 @@ def _peak(experiment: str, device_name: str, precision: str) -> tuple[int, int]:
     device = choose_device(device_name)
     before = peak_memory_bytes(device)
     dataset = load_dataset(experiment, device)
-    algorithm = begin_row(experiment, device, precision, replace(dataset, train=dataset.train.first(1_000)))
+    algorithm = begin_row(experiment, device, precision, replace(dataset, train=dataset.train[:1_000]))
     for number in (1, 2):
         _state = copy.deepcopy(algorithm.state_dict())  # a run keeps such a copy while it trains an epoch
         algorithm.train_epoch(number)
-    algorithm.evaluate(dataset.test.first(1_000))
+    algorithm.evaluate(dataset.test[:1_000])
     return before, peak_memory_bytes(device)

@@ -4,22 +4,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import hydra
 import torch
 
 from ffrepro.algorithm import Setting
-from ffrepro.config import build
+from ffrepro.config import build, composed
 from ffrepro.dataset import Dataset, Source
 from ffrepro.device import PRECISIONS
-from ffrepro.paths import CONF
 
 ROUNDS = 5
 
 
 def load_dataset(experiment: str, device: torch.device) -> Dataset:
     """The data set of a row, as its preset splits it."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        source: Source = build(hydra.compose("config", [f"experiment={experiment}"]).dataset)
+    source: Source = build(composed([f"experiment={experiment}"]).dataset)
     return source.load(device)
 
 
@@ -27,8 +24,7 @@ def begin_row(
     experiment: str, device: torch.device, precision: str, dataset: Dataset, *overrides: str, seed: int = 0
 ) -> Any:
     """A row's algorithm with its net, ready to train on `dataset`."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", [f"experiment={experiment}", *overrides])
+    config = composed([f"experiment={experiment}", *overrides])
     algorithm = build(config.algorithm)
     algorithm.begin(
         Setting(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ffrepro.kernel_shaping.maps import LeakyRelu, leaky_relu
 from ffrepro.kernel_shaping.network import Chain, Shortcut
-from ffrepro.kernel_shaping.signals import COSINES, global_c_map, signals
+from ffrepro.kernel_shaping.shaped_net import COSINES, global_c_map, signals
 
 
 def arc_cosine_map(c: np.ndarray, alpha: float) -> np.ndarray:
