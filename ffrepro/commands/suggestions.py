@@ -52,10 +52,9 @@ def explain(error: Exception, arguments: list[str]) -> str:
     if text.startswith(_EXPECTED_NAME):
         matches = [re.fullmatch(_NOT_A_NAME, argument) for argument in arguments]
         missing_option = next((match for match in matches if match and (CONF / match.group(1)).is_dir()), None)
-    for argument in arguments:
-        today = name_today(argument)
-        if today is not None:
-            return f"{argument} has another name now: {today}."
+    former = missing_key.group(1) if missing_key else "=".join(missing_option.group(1, 2)) if missing_option else ""
+    if today := name_today(former):
+        return f"{former} has another name now: {today}."
     if missing_option and (CONF / missing_option.group(1)).is_dir():
         folder, name = missing_option.group(1, 2)
         options = sorted(

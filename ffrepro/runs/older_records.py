@@ -9,13 +9,13 @@ from typing import Any
 
 # An option of a group -> the options that say the same today.
 RENAMED_CHOICES: dict[tuple[str, str], dict[str, str]] = {("algorithm", "bp"): {"algorithm": "backprop"}}
-# A key -> the key that it has today.
-RENAMED_KEYS = {
-    "architecture.init_gain": "architecture.init_variance_scale",
-    "algorithm.crop": "algorithm.augmentation.size",
-    "algorithm.smallest_crop": "algorithm.augmentation.min_area",
-    "algorithm.middle": "algorithm.augmentation.center_crop_ratio",
-    "algorithm.label_smoothing": "algorithm.loss.label_smoothing",
+# A key -> the key that it has today, and the classes of its group that had it.
+RENAMED_KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "architecture.init_gain": ("architecture.init_variance_scale", ("Mlp", "LocalReceptiveFields")),
+    "algorithm.crop": ("algorithm.augmentation.size", ("DeepNet",)),
+    "algorithm.smallest_crop": ("algorithm.augmentation.min_area", ("DeepNet",)),
+    "algorithm.middle": ("algorithm.augmentation.center_crop_ratio", ("DeepNet",)),
+    "algorithm.label_smoothing": ("algorithm.loss.label_smoothing", ("DeepNet",)),
 }
 # A class -> its name today.
 RENAMED_CLASSES = {"DeepNet": "Backprop"}
@@ -26,8 +26,8 @@ MOVED_MODULES = {
     "ffrepro.algorithm.bp": "ffrepro.algorithm.backprop",
     "ffrepro.algorithm.tat": "ffrepro.algorithm.backprop",
 }
-# Keys that are gone, since every record had the same value.
-REMOVED_KEYS = ("algorithm.augment",)
+# For each class: options that are gone, since every record had the same value.
+REMOVED_OPTIONS = {"DeepNet": ("augment",)}
 # For each class: options that older records lack or have as null, with the value that they stood for.
 ADDED_OPTIONS: dict[str, dict[str, Any]] = {
     "FFSupervised": {"jitter": 0},
@@ -52,12 +52,11 @@ _WITH_GOODNESS = ("FFSupervised", "FFUnsupervised", "FFRecurrent", "FFSequence")
 def up_to_date(config: dict[str, Any]) -> dict[str, Any]:
     """A copy of a record's `config` as the same run would be configured today; of today's configs an equal copy."""
     config = copy.deepcopy(config)
-    for key in REMOVED_KEYS:
-        _pop(config, key)
-    for key, name in RENAMED_KEYS.items():
-        value = _pop(config, key)
-        if value is not None:
-            _put(config, name, value)
+    for key, (name, classes) in RENAMED_KEYS.items():
+        group, _, option = key.partition(".")
+        options = config.get(group)
+        if isinstance(options, dict) and option in options and class_name(options) in classes:
+            _put(config, name, options.pop(option))
     for key, value in ADDED_KEYS.items():
         group, _, option = key.partition(".")
         if isinstance(config.get(group), dict):
@@ -82,20 +81,24 @@ def class_name(config: dict[str, Any]) -> str:
     return str(config.get("_target_", "")).rpartition(".")[2]
 
 
-def name_today(text: str) -> str | None:
-    """For a command line's former `key=value` or `group=option`: what says the same today; None for all others."""
-    key, _, value = text.lstrip("+~").partition("=")
-    choices = RENAMED_CHOICES.get((key, value))
+def name_today(name: str) -> str | None:
+    """The name today of a former key, or of a former `group=option`; None for all other names."""
+    group, _, option = name.partition("=")
+    choices = RENAMED_CHOICES.get((group, option))
     if choices is not None:
         return " ".join(f"{group}={option}" for group, option in choices.items())
-    return f"{RENAMED_KEYS[key]}={value}" if key in RENAMED_KEYS else None
+    return RENAMED_KEYS[name][0] if name in RENAMED_KEYS else None
 
 
 def _bring_up_to_date(config: dict[str, Any]) -> None:
     """Update `config`, and the objects in it, by their classes."""
     name = class_name(config)
+    for option in REMOVED_OPTIONS.get(name, ()):
+        config.pop(option, None)
     for key, target in ADDED_OBJECTS.get(name, {}).items():
-        config[key] = {"_target_": target, **(config.get(key) or {})}
+        options = config.get(key) or {}
+        if isinstance(options, dict):
+            config[key] = {"_target_": target, **options}
     if name == "Backprop":
         config.setdefault("augmentation", None)
     if name:
@@ -110,18 +113,9 @@ def _bring_up_to_date(config: dict[str, Any]) -> None:
             _bring_up_to_date(value)
 
 
-def _pop(config: dict[str, Any], key: str) -> Any:
-    """Take the value at a dotted key out of `config`; None where there is none."""
-    *folders, last = key.split(".")
-    for folder in folders:
-        config = config.get(folder, {})
-        if not isinstance(config, dict):
-            return None
-    return config.pop(last, None)
-
-
 def _put(config: dict[str, Any], key: str, value: Any) -> None:
-    *folders, last = key.split(".")
-    for folder in folders:
-        config = config.setdefault(folder, {})
+    """Set the value at a dotted key."""
+    *groups, last = key.split(".")
+    for group in groups:
+        config = config.setdefault(group, {})
     config[last] = value

@@ -108,6 +108,7 @@ def comparable(config: dict[str, Any]) -> dict[str, Any]:
 def decisive_values(config: dict[str, Any]) -> dict[str, Any]:
     """The values of the groups that decide a run's result."""
     values = {group: _without_places(dict(config.get(group) or {})) for group in DECISIVE_GROUPS}
+    values["dataset"].pop("path", None)  # a text may lie elsewhere tomorrow
     budget = values["budget"]
     # A bound that is not reached decides nothing.
     most = budget.get("most_epochs")
@@ -142,11 +143,9 @@ def _classes(value: Any) -> dict[str, Any]:
 
 
 def _without_places(value: Any) -> Any:
-    """`value` without places in the code and on disk."""
+    """`value` without Hydra's own keys, such as places in the code."""
     if isinstance(value, dict):
-        return {
-            key: _without_places(item) for key, item in value.items() if not str(key).startswith("_") and key != "path"
-        }
+        return {key: _without_places(item) for key, item in value.items() if not str(key).startswith("_")}
     return [_without_places(item) for item in value] if isinstance(value, list) else value
 
 

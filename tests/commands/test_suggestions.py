@@ -52,6 +52,18 @@ def test_a_misspelt_option_is_named_with_suggestions(arguments: list[str], start
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["algorithm=bp"], "algorithm=bp has another name now: algorithm=backprop."),
+        (["algorithm.middle=0.9", "algorithm=tat"], "now: algorithm.augmentation.center_crop_ratio."),
+        (["architecture.init_gain=2"], "now: architecture.init_variance_scale."),
+    ],
+)
+def test_a_former_name_is_answered_with_the_present_name(arguments: list[str], answer: str) -> None:
+    assert explained(*arguments).endswith(answer)
+
+
 def test_other_complaints_are_one_line() -> None:
     text = explained("seed=[1,")
     assert text
