@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ffrepro.errors import UserError
 from ffrepro.paths import CONF, from_root
+from ffrepro.runs.older_records import name_today
 
 # The groups whose values decide a run's result. A goodness is part of the algorithms that use it.
 DECISIVE_GROUPS = ("dataset", "architecture", "algorithm", "schedule", "budget")
@@ -32,6 +33,7 @@ _TOP: dict[str, Any] = {
     "budget.test_examples": int | None,
     "budget.may_stand_in": bool,
 }
+_PLAIN = (str, int, float, list, ListConfig, type(None))
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
 
@@ -71,7 +73,10 @@ def check_options(config: DictConfig) -> None:
         if isinstance(config[key], DictConfig):
             check_options(config[key])
         if ours and key not in kinds:
-            raise UserError(f"there is no option {config._get_full_key(key)}: {config._target_} does not take it.")
+            full_key = config._get_full_key(key)
+            today = name_today(str(full_key))
+            hint = f"It has another name now: {today}." if today else f"{config._target_} declares no such argument."
+            raise UserError(f"there is no option {full_key}. {hint}")
         if ours:
             check_type(str(config._get_full_key(key)), config[key], kinds[key])
     lacking = [key for key in kinds if key not in config and key != "return"]
@@ -103,7 +108,7 @@ def check_type(key: str, value: Any, kind: Any) -> None:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether `value` fits the plain type, Literal, union or Sequence `kind`. All other kinds fit."""
+    """Whether `value` fits the plain type, Literal, union, Sequence or class `kind`."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is Sequence:
@@ -113,8 +118,9 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind in (bool, str, type(None)):
         return isinstance(value, kind)
     if get_origin(kind) in (Union, UnionType):
-        return any(_fits(value, one) for one in get_args(kind))
-    return True
+        return any(_fits(value, option) for option in get_args(kind))
+    # An object is a config that names its class. Lists and dictionaries are taken as they are.
+    return kind is Any or get_origin(kind) in (list, dict, tuple) or not isinstance(value, _PLAIN)
 
 
 def _described(kind: Any) -> str:
@@ -127,7 +133,9 @@ def _described(kind: Any) -> str:
         return f"a list of which each is {each}, as in {example}"
     if kind in _WORDS:
         return _WORDS[kind]
-    return " or ".join(_described(one) for one in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_described(option) for option in get_args(kind))
+    return "an option of its group, as in goodness=sum_of_squares or loss@algorithm.loss=squared_error"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Metric:
 
     def format(self, value: float, decimals: int | None = None) -> str:
         """`value` without its unit, with `decimals` or the metric's own."""
+        if self.decimals is None and value and not 1e-5 <= abs(value) < 1e7:
+            return f"{value:.{_FIGURES - 1}e}"
         return f"{value:.{self.places(value) if decimals is None else decimals}f}"
 
     def with_unit(self, value: float) -> str:

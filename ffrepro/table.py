@@ -182,13 +182,40 @@ def load(name: str) -> Table:
         for kind, made in {"ablations": Ablation, "panels": Panel, "sweeps": Sweep}.items():
             content[kind] = [made(**entry) for entry in content.get(kind, [])]
         loaded = Table(name=name, rows=rows, **content)
-        for metric in {loaded.metric_of(row).name for row in loaded.rows}:
-            if not is_known(metric):
-                raise TypeError(f"there is no metric {metric!r}: see metric.py")
+        _check(loaded)
         return loaded
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} does not describe a table ({problem}). Compare it with another table's.") from error
+
+
+def _check(table: Table) -> None:
+    """Raise TypeError if a metric, a number or a reference to a row makes no sense."""
+    rows = {row.name: row for row in table.rows}
+    if len(rows) < len(table.rows):
+        raise TypeError("two rows have the same name")
+    for row in table.rows:
+        metric = table.metric_of(row)
+        if not is_known(metric.name) or metric.split != "test":
+            raise TypeError(
+                f"row {row.name} has the metric {metric.name!r}: expected test_error, test_loss or the like"
+            )
+        numbers = [row.paper, row.train, *(row.reproduced or ())]
+        if not all(number is None or isinstance(number, int | float) for number in numbers):
+            raise TypeError(f"row {row.name} has {numbers}: expected numbers")
+        if row.reproduced is not None and not (len(row.reproduced) == 2 and row.reproduced[0] <= row.reproduced[1]):
+            raise TypeError(f"row {row.name}: reproduced is {row.reproduced}: expected its lower and its upper end")
+        for seeds in (row.seeds, table.seeds):
+            if seeds is not None and not (isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)):
+                raise TypeError(f"seeds is {seeds!r}: expected a list of whole numbers")
+    named_rows = [name for claim in table.claims for name in claim.rows]
+    named_rows += [name for panel in table.panels for name in panel.rows]
+    named_rows += [name for sweep in table.sweeps for line in sweep.lines.values() for name in line]
+    named_rows += [row.record for row in table.rows if row.record]
+    table.chosen(named_rows)
+    for claim in table.claims:
+        if len(claim.rows) != 2 or len({table.metric_of(rows[name]).quantity for name in claim.rows}) > 1:
+            raise TypeError(f"claim {claim.text!r} is about {claim.rows}: expected two rows with one quantity")
 
 
 def _paired(entry: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The committed records are read, and count as done for the presets and configs of today."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
@@ -114,7 +115,38 @@ def test_files_say_what_records_mean(tmp_path: Path) -> None:
     path = tmp_path / "paper-seed0.json"
     path.write_text(json.dumps(content))
     assert record.load(path).epoch_s == []
-    for spoilt in ({**content, "foreign": 1}, {key: value for key, value in content.items() if key != "wall_s"}):
+    for spoilt, complaint in (
+        ({**content, "foreign": 1}, "does not know \\(foreign\\). Use a newer version"),
+        ({key: value for key, value in content.items() if key != "wall_s"}, "not of schema 1"),
+        (content | {"overrides": None}, "an unusable config"),
+        (content | {"choices": {"algorithm": []}}, "an unusable config"),
+        (content | {"config": "damaged"}, "an unusable config"),
+    ):
         path.write_text(json.dumps(spoilt))
-        with pytest.raises(record.UserError, match="not of schema 1"):
+        with pytest.raises(record.UserError, match=complaint):
             record.load(path)
+
+
+def test_a_field_may_be_added_with_any_kind_of_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Grown(record.Record):
+        note: str = ""
+        parts: list[str] = field(default_factory=list)
+
+    monkeypatch.setattr(record, "Record", Grown)
+    grown = record.load(RUNS / "table1/bp/paper-seed0.json")
+    assert isinstance(grown, Grown)
+    assert (grown.note, grown.parts) == ("", [])
+
+
+def test_the_sweeps_are_what_their_command_lines_compose_today() -> None:
+    """An independent check of identities: of every eighth record, but where the preset has changed since."""
+    same = []
+    for path in sorted((RUNS / "sweeps").glob("*/*.json"))[::8]:
+        made = record.load(path)
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            today = plain(hydra.compose("config", [text for text in made.overrides if "." in text or "=" in text]))
+        sha256 = made.data["sha256"]
+        same.append(record.identity(today, sha256) == record.identity(made.config, sha256))
+    assert len(same) >= 40
+    assert sum(same) >= 0.75 * len(same)

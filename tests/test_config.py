@@ -132,15 +132,6 @@ def test_a_preset_changes_only_what_is_there(name: str) -> None:
     assert bool(swept) == name.startswith("ablation/")
 
 
-TABLE_2 = {
-    "dataset.name": "cifar10",
-    "dataset.validation": 0,
-    "architecture.padding": 5,
-    "algorithm.batch_size": 100,
-    "schedule.epochs": 20,
-}
-
-
 @pytest.mark.parametrize("name", ["phase_length", "phase_length_slow"])
 def test_the_study_of_phase_lengths_ends_awake_when_the_softmax_learns(name: str) -> None:
     config = compose(f"experiment=ablation/{name}")
@@ -202,6 +193,10 @@ def test_a_budget_scales_and_bounds_the_presets_epochs(overrides: list[str], epo
             "there is no option architecture.activation.foo",
         ),
         ("dataset.name=kmnist", "dataset.name is 'kmnist': expected mnist or fashion_mnist"),
+        ("algorithm.goodness=sum_of_activities", "expected an option of its group, as in goodness=sum_of_squares"),
+        ("algorithm=backprop algorithm.loss=squared_error", "expected an option of its group"),
+        ("algorithm=backprop algorithm.augmentation=crops", "expected an option of its group.* or null"),
+        ("algorithm=backprop +algorithm.crop=64", "another name now: algorithm.augmentation.size"),
         ("tracking.mode=onlin", "tracking.mode is 'onlin': expected offline or online"),
     ],
 )

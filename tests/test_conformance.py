@@ -1,8 +1,10 @@
 """Every algorithm on every architecture that fits it, on a tiny data set of each kind."""
 
 import copy
+import gc
 import itertools
 import math
+import weakref
 from dataclasses import dataclass, replace
 
 import hydra
@@ -59,7 +61,12 @@ LOCAL_IN_CROPS = ["architecture.layers=[[3,4,4,5],[2,1,2,4]]", "architecture.pad
 LOCAL_TOP_DOWN = ["architecture.layers=[[16,1,3,2],[16,1,3,2]]", "architecture.padding=1"]
 # Further options that an algorithm needs, or is tried with.
 ALGORITHMS = {
-    "backprop": [[], ["optimizer@algorithm.optimizer=kfac"], ["optimizer@algorithm.optimizer=adam"]],
+    "backprop": [
+        [],
+        ["optimizer@algorithm.optimizer=kfac"],
+        ["optimizer@algorithm.optimizer=adam"],
+        ["optimizer@algorithm.optimizer=nesterov"],
+    ],
     "ff_recurrent": [["algorithm.iterations=3", "algorithm.last_tested=3"]],
     "ff_sequence": [[], ["algorithm.hidden_layers=separated", "algorithm.phase_length=2"]],
     "ff_supervised": [[]],
@@ -68,6 +75,7 @@ ALGORITHMS = {
     "tat": [["algorithm.augmentation.size=12"]],
     "tat_kfac": [["algorithm.augmentation.size=12"]],
 }
+LOSSES_OF_IMAGES = ["sigmoid_cross_entropy", "squared_error"]
 # The pairs that do not fit, with what the one-line error names.
 UNFIT: dict[tuple[str, str], str] = {
     **{(algorithm, "vanilla_resnet"): "closed form" for algorithm in ALGORITHMS if algorithm.startswith("ff_")},
@@ -127,7 +135,9 @@ def begun(case: Case) -> Algorithm:
         "schedule.epochs=3",
     ]
     if case.data == "images as targets" and case.algorithm == "backprop":
-        overrides.append("loss@algorithm.loss=sigmoid_cross_entropy")
+        # A loss of images for each optimizer, in turn.
+        number = ALGORITHMS["backprop"].index(list(case.options))
+        overrides.append(f"loss@algorithm.loss={LOSSES_OF_IMAGES[number % 2]}")
     if case.algorithm != "ngram":
         overrides.append("algorithm.batch_size=20")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -147,8 +157,16 @@ def begun(case: Case) -> Algorithm:
 
 
 def test_every_option_is_tried() -> None:
-    for group, tried in (("algorithm", ALGORITHMS), ("architecture", ARCHITECTURES)):
-        assert {path.stem for path in (CONF / group).glob("*.yaml")} == set(tried)
+    """A new algorithm, architecture, optimizer, loss or augmentation needs a line above."""
+    tried = {
+        "algorithm": set(ALGORITHMS),
+        "architecture": set(ARCHITECTURES),
+        "loss": {"cross_entropy", *LOSSES_OF_IMAGES},
+        "augmentation": {"random_resized_crops"},  # by tat
+        "optimizer": {"sgd"} | {text.split("=")[1] for options in ALGORITHMS["backprop"] for text in options},
+    }
+    for group, options in tried.items():
+        assert {path.stem for path in (CONF / group).glob("*.yaml")} == options, group
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.refusal], ids=str)
@@ -192,3 +210,21 @@ def test_a_net_sees_nothing_but_its_inputs() -> None:
     before = algorithm.evaluate(test)["error"]
     wrong = algorithm.evaluate(replace(test, targets=(test.targets + 1) % 10))["error"]
     assert before + wrong >= 100.0  # no image is right under two labels
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "ngram"])
+def test_a_finished_run_holds_nothing(name: str) -> None:
+    """Weights and data are freed at once, without the garbage collector: a multirun has one run after the other."""
+    data = "text" if name == "ff_sequence" else "images"
+    algorithm = begun(
+        Case(name, tuple(ALGORITHMS[name][0]), "vanilla_resnet" if name.startswith("tat") else "mlp", data)
+    )
+    algorithm.train_epoch(1)
+    watch = weakref.ref(algorithm)
+    gc.collect()
+    gc.disable()
+    try:
+        del algorithm
+        assert watch() is None
+    finally:
+        gc.enable()

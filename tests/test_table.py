@@ -102,8 +102,33 @@ def test_a_row_may_have_its_own_metric(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_unknown_metric_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"name": "a", "label": "A", "experiment": "a", "metric": "test_eror"}]
-    with pytest.raises(UserError, match="there is no metric 'test_eror'"):
+    with pytest.raises(UserError, match="has the metric 'test_eror'"):
         described(tmp_path, monkeypatch, rows=rows)
+
+
+ROW = {"name": "a", "label": "A", "experiment": "a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"rows": [ROW, ROW]}, "two rows have the same name"),
+        ({"rows": [ROW | {"metric": "error"}]}, "has the metric 'error'"),
+        ({"rows": [ROW | {"paper": "ninety"}]}, "expected numbers"),
+        ({"rows": [ROW | {"paper": 9, "reproduced": [10, 8]}]}, "its lower and its upper end"),
+        ({"rows": [ROW], "seeds": 2}, "expected a list of whole numbers"),
+        ({"rows": [ROW | {"record": "b"}]}, "no row 'b'"),
+        ({"claims": [{"text": "T", "rows": ["a", "nose"], "says": "lower", "test": "welch"}]}, "no row 'nose'"),
+        ({"claims": [{"text": "T", "rows": ["a"], "says": "lower", "test": "welch"}]}, "expected two rows"),
+        ({"sweeps": [{"label": "L", "axis": "a", "values": [1], "lines": {"a": ["nose"]}}]}, "no row 'nose'"),
+    ],
+)
+def test_a_slip_in_a_table_is_named_in_one_line(
+    content: dict[str, Any], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=complaint) as refused:
+        described(tmp_path, monkeypatch, **({"rows": [ROW]} | content))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", table.names())

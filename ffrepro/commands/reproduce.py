@@ -168,7 +168,8 @@ def training_seconds(config: DictConfig, folders: Sequence[Path]) -> float | Non
     limit = config.budget.train_examples
     epoch_s = []
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        with suppress(UserError):  # the run or the report will name a damaged record
+        # The run or the report will name a damaged record.
+        with suppress(UserError, AttributeError, KeyError, TypeError, ZeroDivisionError):
             known = record.load(path)
             whole = known.config["budget"]["train_examples"] is None and not known.data["stand_in"]
             if known.history and whole:

@@ -5,7 +5,7 @@ not used.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -139,7 +139,9 @@ def hidden_layers(connections: Sequence[Connections], options: LayerOptions) -> 
     """A hidden layer for each of the `connections`. Raises UserError if the momentum is out of range."""
     if not 0 <= options.momentum < 1:
         raise UserError(f"algorithm.momentum is {options.momentum}: expected 0 to less than 1.")
-    return [HiddenLayer(of_layer, options) for of_layer in connections]
+    # Their own copy: with the algorithm itself, a finished run's net and data would wait for the garbage collector.
+    copied = LayerOptions(**{field.name: getattr(options, field.name) for field in fields(LayerOptions)})
+    return [HiddenLayer(of_layer, copied) for of_layer in connections]
 
 
 def forward(layers: Sequence[HiddenLayer], images: Tensor) -> tuple[list[Pass], list[Tensor]]:

@@ -23,6 +23,7 @@ _TYPES: dict[str, Any] = {
     "status": str, "table": str, "row": str, "budget": str, "seed": int, "command": str, "config": dict,
     "git": dict, "environment": dict, "data": dict, "started_at": str, "wall_s": (int, float),
     "train_s": (int, float), "peak_memory_bytes": int, "metrics": dict, "history": list,
+    "choices": dict, "overrides": list, "epoch_s": list,
 }  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _faults(loaded: Record, place: str) -> Iterator[str]:
         yield "has an unusable config"
     if loaded.status not in get_args(Status):
         yield f"has the unknown status {loaded.status!r}"
-    numbers = [loaded.metrics, *loaded.history]
+    numbers = [loaded.metrics, *loaded.history, dict(enumerate(loaded.epoch_s))]
     kinds = (int, float, type(None))
     if not all(isinstance(entry, dict) and all(type(value) in kinds for value in entry.values()) for entry in numbers):
         yield "has metrics that are not numbers"

@@ -51,7 +51,7 @@ def _options(group: Group, incidental: tuple[str, ...]) -> dict[str, Any]:
     record = group.runs[0].record
     parts = comparable(record.config)
     named = {name: value for name, value in _flat(parts["values"]) if not name.startswith(incidental)}
-    named |= {name.removesuffix(".class"): value for name, value in _flat(parts["classes"])}
+    named |= {name.removesuffix(".class"): value.rpartition(".")[2] for name, value in _flat(parts["classes"])}
     named["precision"] = " or ".join(group.precisions)
     named["data"] = f"{record.data['name']}, SHA-256 {record.data['sha256'][:8]}"
     return named

@@ -76,6 +76,12 @@ def up_to_date_choices(choices: dict[str, str]) -> dict[str, str]:
     return current
 
 
+def up_to_date_override(text: str) -> str:
+    """A command line's `key=value` or `group=option` under today's names."""
+    key, separator, value = text.partition("=")
+    return name_today(text) or f"{name_today(key) or key}{separator}{value}"
+
+
 def class_name(config: dict[str, Any]) -> str:
     """The class that `_target_` names, without its module; empty where there is none."""
     return str(config.get("_target_", "")).rpartition(".")[2]

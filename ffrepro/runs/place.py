@@ -52,8 +52,7 @@ def _known_folder(results: Path, prefix: str, variant: str) -> str | None:
         return by_name[0]
     # Folders made before an option was renamed or added have another hash in their names.
     for folder in sorted(places[0].glob(f"{glob.escape(prefix)}*")):
-        path = next(folder.glob("*.json"), None)
-        if path is not None and _variant_of(path, path.stat().st_mtime_ns) == variant:
+        if any(_variant_of(path, path.stat().st_mtime_ns) == variant for path in sorted(folder.glob("*.json"))):
             return folder.name
     return None
 

@@ -14,7 +14,7 @@ from ffrepro.config import DECISIVE_GROUPS, scaled_epochs
 from ffrepro.errors import UserError
 from ffrepro.files import written_atomically
 from ffrepro.pictures import compressed
-from ffrepro.runs.older_records import class_name, up_to_date, up_to_date_choices
+from ffrepro.runs.older_records import up_to_date, up_to_date_choices, up_to_date_override
 
 SCHEMA = 1
 # Options that do not make another experiment of a preset. `budget` chooses a budget, `budget.epoch_fraction=…` makes a
@@ -70,12 +70,18 @@ def load(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise UserError(f"record {path} cannot be read ({error}). Remove it and run its row again.") from error
     known = {entry.name for entry in fields(Record)}
-    needed = {entry.name for entry in fields(Record) if entry.default_factory is MISSING}
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or not needed <= set(content) <= known:
+    needed = {entry.name for entry in fields(Record) if entry.default is MISSING and entry.default_factory is MISSING}
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or not needed <= set(content):
         raise UserError(f"record {path} is not of schema {SCHEMA}. Remove it and run its row again.")
-    if isinstance(content["config"], dict) and isinstance(content["choices"], dict):
+    if not set(content) <= known:
+        foreign = ", ".join(sorted(set(content) - known))
+        raise UserError(f"record {path} has fields that this version does not know ({foreign}). Use a newer version.")
+    try:
         content["config"] = up_to_date(content["config"])
         content["choices"] = up_to_date_choices(content["choices"])
+        content["overrides"] = [up_to_date_override(text) for text in content["overrides"]]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"record {path} has an unusable config. Remove it and run its row again.") from error
     return Record(**content)
 
 
@@ -97,7 +103,7 @@ def experiment(config: dict[str, Any]) -> dict[str, Any]:
 def comparable(config: dict[str, Any]) -> dict[str, Any]:
     """The values and classes of a resolved config that decide its result, whatever the precision.
 
-    Classes stand without their modules, which may move, but for those that are not ours.
+    Our classes stand with their file, but without its folder, which may change.
     """
     return {
         "values": decisive_values(config),
@@ -133,11 +139,11 @@ def has_own_budget(overrides: list[str]) -> bool:
 
 
 def _classes(value: Any) -> dict[str, Any]:
-    """The names of the classes in a config, nested like it."""
+    """The classes in a config, nested like it."""
     if not isinstance(value, dict):
         return {}
     target = str(value.get("_target_", ""))
-    own = class_name(value) if target.startswith("ffrepro.") else target
+    own = ".".join(target.split(".")[-2:]) if target.startswith("ffrepro.") else target
     deeper = {key: classes for key, item in value.items() if (classes := _classes(item))}
     return {"class": own, **deeper} if own or deeper else {}
 

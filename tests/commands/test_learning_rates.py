@@ -143,7 +143,7 @@ def test_a_record_without_a_config_does_not_count(runs: Runs) -> None:
     assert choose(runs, "--rows", "sgd_trelu_26") == 0
     n_runs = len(runs.commands)
     (path, *_) = sorted(runs.results.rglob("*.json"))
-    replace(record.load(path), config=None).write(path)  # type: ignore[arg-type]
+    replace(record.load(path), config={}).write(path)
     assert choose(runs, "--rows", "sgd_trelu_26") == 0
     assert len(runs.commands) == n_runs + 1
 

@@ -149,8 +149,8 @@ def write_made_pictures(record_path: Path) -> None:
     edges = np.linspace(0, 6, 61).astype(np.float32)
     middles = np.append((edges[:-1] + edges[1:]) / 2, 6.5)
     right, wrong = (
-        np.stack([n * np.exp(-8 * (middles - centre - 0.1 * layer) ** 2) for layer in range(2)]).astype(np.int32)
-        for n, centre in ((100, 1.3), (900, 0.6))
+        np.stack([n * np.exp(-8 * (middles - center - 0.1 * layer) ** 2) for layer in range(2)]).astype(np.int32)
+        for n, center in ((100, 1.3), (900, 0.6))
     )
     right[0, -1] = 30
     write_pictures(

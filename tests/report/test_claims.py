@@ -160,3 +160,20 @@ def test_a_seed_that_diverged_is_worse_than_any_number() -> None:
     assert (
         finding_of(WORSE, *left, *SHALLOW, made_record("shallow", 2, 30.0), seeds=3)[0] == "does not hold, not settled"
     )
+
+
+def test_two_tests_of_one_net_are_compared_with_each_other() -> None:
+    """Each row has its own metric, although both have the same records."""
+    rows = [
+        Row("same", "The net", "table9/same"),
+        Row("soft", "The same", "table9/same", metric="test_error_softmax", record="same"),
+    ]
+    spec = replace(
+        made_table(), rows=rows, claims=[Claim("Lower", ("same", "soft"), "lower", "welch", "S")], seeds=[0, 1]
+    )
+    records = [made_record("same", seed, error) for seed, error in enumerate((1.0, 1.1))]
+    for record, softmax in zip(records, (5.0, 5.2), strict=True):
+        record.metrics["test_error_softmax"] = softmax
+    section = claims.section(compare(spec, [run(record) for record in records]))
+    (row,) = cells(grids(section)[0])
+    assert row[1:5] == ["Test error, % / Test error, by softmax, %", "holds", "1.05 ± 0.07", "5.10 ± 0.14"]

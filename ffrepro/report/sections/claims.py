@@ -36,14 +36,15 @@ def _grid(test: Test, table: TableResult) -> Grid:
 
 
 def _cells(claim: Claim, pair: list[RowResult], split: Split) -> tuple[Cell, ...]:
-    metric = named(pair[0].metric.on(split))
+    metrics = [named(row.metric.on(split)) for row in pair]
+    metric = metrics[0]
     kinds = {kind for row in pair if row.shown is not None for kind in text.kinds(row.shown)}
-    first, second = (_measured(row, metric) for row in pair)
+    first, second = (_measured(row, own) for row, own in zip(pair, metrics, strict=True))
     return (
         with_kinds(claim.marked, sorted(kinds)),
-        metric.heading,
-        _found(claim, metric, *pair),
-        *(_mean(claim, row, metric) for row in pair),
+        " / ".join(dict.fromkeys(own.heading for own in metrics)),
+        _found(claim, metric, pair, first, second),
+        *(_mean(claim, row, own) for row, own in zip(pair, metrics, strict=True)),
         text.NONE if first is None or second is None else _compared(claim, metric, first, second),
     )
 
@@ -53,9 +54,9 @@ def _measured(row: RowResult, metric: Metric) -> Measured | None:
     return Measured(values, row.shown.interval(metric.name)) if row.shown and values else None
 
 
-def _found(claim: Claim, metric: Metric, first: RowResult, second: RowResult) -> str:
+def _found(claim: Claim, metric: Metric, pair: list[RowResult], ours: Measured | None, others: Measured | None) -> str:
     """A seed that diverged in the first row counts: it is worse than any number."""
-    ours, others = _measured(first, metric), _measured(second, metric)
+    first, second = pair
     if others is None or (ours is None and not first.diverged_seeds):
         return "not measured"
     if not second.complete or not first.settled:
