@@ -140,13 +140,13 @@ def test_a_field_may_be_added_with_any_kind_of_default(monkeypatch: pytest.Monke
 
 
 def test_the_sweeps_are_what_their_command_lines_compose_today() -> None:
-    """An independent check of identities: of every eighth record, but where the preset has changed since."""
+    """An independent check of identities: of every sixteenth record, but where the preset has changed since."""
     same = []
-    for path in sorted((RUNS / "sweeps").glob("*/*.json"))[::8]:
+    for path in sorted((RUNS / "sweeps").glob("*/*.json"))[::16]:
         made = record.load(path)
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             today = plain(hydra.compose("config", [text for text in made.overrides if "." in text or "=" in text]))
         sha256 = made.data["sha256"]
         same.append(record.identity(today, sha256) == record.identity(made.config, sha256))
-    assert len(same) >= 40
+    assert len(same) >= 20
     assert sum(same) >= 0.75 * len(same)

@@ -6,11 +6,13 @@ import itertools
 import math
 import weakref
 from dataclasses import dataclass, replace
+from functools import cache
 
 import hydra
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 
 from ffrepro import metric
 from ffrepro.algorithm import Algorithm, Setting
@@ -121,7 +123,8 @@ CASES = [
 ]
 
 
-def begun(case: Case) -> Algorithm:
+@cache
+def composed(case: Case) -> DictConfig:
     architecture = ARCHITECTURES[case.architecture]
     if case.architecture == "local_receptive_fields":
         architecture = {"ff_recurrent": LOCAL_TOP_DOWN, "tat": LOCAL_IN_CROPS, "tat_kfac": LOCAL_IN_CROPS}.get(
@@ -141,7 +144,11 @@ def begun(case: Case) -> Algorithm:
     if case.algorithm != "ngram":
         overrides.append("algorithm.batch_size=20")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", overrides)
+        return hydra.compose("config", overrides)
+
+
+def begun(case: Case) -> Algorithm:
+    config = composed(case)
     algorithm: Algorithm = build(config.algorithm)
     algorithm.begin(
         Setting(

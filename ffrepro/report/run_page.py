@@ -66,7 +66,8 @@ def _origin(run: Run) -> Section:
     }
     values = (text.NONE if value is None else text.without_paths(str(value)) for value in facts.values())
     printed = tuple(zip(facts, values, strict=True))
-    note = "The command as given, at the commit below. Presets may have changed since; the configuration is what ran, under today's names."
+    note = "The command as given, at the commit below. Presets may have changed since; the configuration is what ran, "
+    note += "under today's names."
     file = Piece("The record itself (JSON)", page=f"../{run.path}")
     blocks = (Listing("Command", text.without_paths(record.command)), Facts(printed), Items(((file,),), "The record"))
     return Section("How it was made", "made", blocks, note)
