@@ -86,7 +86,7 @@ class FFRecurrent(LayerOptions, TrainsOnImages):
         image_sums, states = self.net.bottom_up(images)
         outputs = [normalize(state) for state in states]
         logits = self.softmax.logits(outputs).sum(0)
-        wrong = one_hot(sample_wrong_label(logits, targets, self.device_generator), self.n_classes)
+        wrong = one_hot(self.wrong_labels(logits, targets), self.n_classes)
 
         # Positive and negative data start from the same states. They differ only in the label.
         labels = normalize(torch.stack([one_hot_targets, wrong]).to(images.dtype))
@@ -105,6 +105,10 @@ class FFRecurrent(LayerOptions, TrainsOnImages):
         ]
         n_wrong = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), n_wrong.to(losses[0].dtype)])
+
+    def wrong_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Likely wrong labels (B,) for `targets` (B,), given the softmax's `logits` (B, n_classes)."""
+        return sample_wrong_label(logits, targets, self.device_generator)
 
     # The tests ------------------------------------------------------------------------------------
 

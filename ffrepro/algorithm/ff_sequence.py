@@ -101,13 +101,17 @@ class FFSequence(LayerOptions, Resumable):
             return torch.stack([torch.zeros_like(nll), nll])
 
         # All characters but the last are real. The last is the net's prediction.
-        prediction = one_hot(sample_label(logits, self.device_generator), self.n_symbols).to(inputs.dtype)
+        prediction = one_hot(self.predict_symbols(logits), self.n_symbols).to(inputs.dtype)
         imagined, _ = forward(self.layers, torch.cat([inputs[:, self.n_symbols :], prediction], dim=1))
         losses = [
             layer.learn([positive], [negative], lr_factor=lr_factor)
             for layer, positive, negative in zip(self.layers, real, imagined, strict=True)
         ]
         return torch.stack([torch.stack(losses).mean(), nll])
+
+    def predict_symbols(self, logits: Tensor) -> Tensor:
+        """Next characters (B,), drawn from the softmax of `logits` (B, n_symbols)."""
+        return sample_label(logits, self.device_generator)
 
     def _learn_softmax(self, outputs: list[Tensor], targets: Tensor, lr_factor: float) -> tuple[Tensor, Tensor]:
         """Learn to predict `targets` (B,) from the normalized activities (B, width) of each layer.

@@ -91,11 +91,8 @@ class FFSupervised(LayerOptions, TrainsOnImages):
         logits = self.softmax.logits(neutral_outputs).sum(0)
 
         # The negative pass.
-        if self.negative_labels == "sampled":
-            wrong = sample_wrong_label(logits, targets, self.device_generator)
-        else:
-            wrong = uniform_wrong_label(targets, self.n_classes, self.device_generator)
-        negative, _ = forward(self.layers, embed_label(images, one_hot(wrong, self.n_classes)))
+        wrong = one_hot(self.wrong_labels(logits, targets), self.n_classes)
+        negative, _ = forward(self.layers, embed_label(images, wrong))
 
         # All weights learn simultaneously. The softmax predicts the label from the neutral pass.
         residual = labels - logits.softmax(-1)
@@ -107,6 +104,12 @@ class FFSupervised(LayerOptions, TrainsOnImages):
         ]
         n_wrong = (logits.argmax(1) != targets).sum()
         return torch.stack([torch.stack(losses).mean(), n_wrong.to(losses[0].dtype)])
+
+    def wrong_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Negative labels (B,) for `targets` (B,), given the softmax's `logits` (B, n_classes)."""
+        if self.negative_labels == "sampled":
+            return sample_wrong_label(logits, targets, self.device_generator)
+        return uniform_wrong_label(targets, self.n_classes, self.device_generator)
 
     # The two tests --------------------------------------------------------------------------------
 

@@ -210,8 +210,9 @@ def test_minibatches_follow_the_formulas(
         images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
         wrong = (targets.numpy() + draws.integers(1, 10, 20)) % 10
         monkeypatch.setattr(
-            "ffrepro.algorithm.ff_recurrent.sample_wrong_label",
-            lambda logits, targets, generator, wrong=wrong: torch.from_numpy(wrong),
+            FFRecurrent,
+            "wrong_labels",
+            lambda self, logits, targets, wrong=wrong: torch.from_numpy(wrong),
         )
         loss, errors = algorithm.minibatch(images, targets, lr_factor=0.7).tolist()
         assert (loss, errors) == pytest.approx(
@@ -240,7 +241,7 @@ def test_with_a_negated_goodness_right_and_wrong_labels_swap_roles(
         algorithm = make(goodness, architecture=architecture, peer_normalization=0.0)
         images, targets = first_minibatch(algorithm)
         right, wrong = (targets, (targets + 3) % 10) if right_is_right else ((targets + 3) % 10, targets)
-        monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_, wrong=wrong: wrong)
+        monkeypatch.setattr(FFRecurrent, "wrong_labels", lambda *_, wrong=wrong: wrong)
         before = weights_of(algorithm)
         algorithm.minibatch(images, right, lr_factor=1.0)
         after = weights_of(algorithm)
@@ -269,7 +270,7 @@ def test_the_update_is_half_of_the_gradient_of_autograd(
     )
     images, targets = first_minibatch(algorithm)
     wrong = (targets + 3) % 10
-    monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda *_: wrong)
+    monkeypatch.setattr(FFRecurrent, "wrong_labels", lambda *_: wrong)
 
     def normalized(a: Tensor) -> Tensor:
         return a / (1e-10 + a.square().mean(1, keepdim=True).sqrt())
@@ -488,11 +489,11 @@ def test_wrong_labels_are_sampled_from_the_softmax_before_its_update(monkeypatch
     before = InNumpy(algorithm).logits(images.numpy())
     sampled_from = []
 
-    def spy(logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+    def spy(_: FFRecurrent, logits: Tensor, targets: Tensor) -> Tensor:
         sampled_from.append(logits.clone())
         return (targets + 1) % 10
 
-    monkeypatch.setattr("ffrepro.algorithm.ff_recurrent.sample_wrong_label", spy)
+    monkeypatch.setattr(FFRecurrent, "wrong_labels", spy)
     algorithm.minibatch(images, targets, lr_factor=1.0)
     np.testing.assert_allclose(sampled_from[0], before, rtol=0, atol=1e-10)
     assert np.abs(before - InNumpy(algorithm).logits(images.numpy())).max() > 1e-3  # it did learn
@@ -521,9 +522,7 @@ def test_a_layers_objective_changes_no_other_layer(moved: int, architecture: Lay
 
 
 def test_the_softmax_changes_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ffrepro.algorithm.ff_recurrent.sample_wrong_label", lambda logits, targets, generator: (targets + 3) % 10
-    )
+    monkeypatch.setattr(FFRecurrent, "wrong_labels", lambda self, logits, targets: (targets + 3) % 10)
     usual, fast = make(), make(head_learning_rate=10.0)
     for algorithm in (usual, fast):
         algorithm.train_epoch(1)

@@ -192,8 +192,9 @@ def test_minibatches_follow_the_formulas(first_layer_counts: bool, monkeypatch: 
         windows, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
         predicted = draws.integers(30, size=20)
         monkeypatch.setattr(
-            "ffrepro.algorithm.ff_sequence.sample_label",
-            lambda logits, generator, predicted=predicted: torch.from_numpy(predicted),
+            FFSequence,
+            "predict_symbols",
+            lambda self, logits, predicted=predicted: torch.from_numpy(predicted),
         )
         losses = algorithm.minibatch(windows, targets, lr_factor=lr_factor)
 
@@ -216,7 +217,7 @@ def test_an_imagined_window_is_nine_real_characters_and_the_prediction(monkeypat
         return forward(layers, inputs)
 
     monkeypatch.setattr("ffrepro.algorithm.ff_sequence.forward", spy)
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.sample_label", lambda *_: predicted)
+    monkeypatch.setattr(FFSequence, "predict_symbols", lambda *_: predicted)
     algorithm.minibatch(windows, targets, lr_factor=1.0)
     real, imagined = windows_seen
     assert torch.equal(real, windows)
@@ -237,7 +238,7 @@ def test_real_windows_are_positive_and_imagined_windows_negative(monkeypatch: py
 
     monkeypatch.setattr(HiddenLayer, "learn", spy)
     predicted = torch.arange(20)
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.sample_label", lambda *_: predicted)
+    monkeypatch.setattr(FFSequence, "predict_symbols", lambda *_: predicted)
     algorithm = in_float64()
     reference = InNumpy(algorithm)
     windows = algorithm.train.inputs[:20]
@@ -260,12 +261,11 @@ def test_the_end_is_sampled_from_the_softmax_before_its_update(monkeypatch: pyte
     reference.U = [weight.numpy().copy() for weight in algorithm.softmax.weights]
     sampled_from = []
 
-    def spy(logits: Tensor, generator: torch.Generator) -> Tensor:
-        assert generator is algorithm.device_generator
+    def spy(_: FFSequence, logits: Tensor) -> Tensor:
         sampled_from.append(logits.clone())
         return torch.zeros(20, dtype=torch.long)
 
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.sample_label", spy)
+    monkeypatch.setattr(FFSequence, "predict_symbols", spy)
     windows = algorithm.train.inputs[:20]
     algorithm.minibatch(windows, algorithm.train.targets[:20], lr_factor=1.0)
     np.testing.assert_allclose(sampled_from[0], reference.logits(windows.numpy()), rtol=0, atol=1e-10)
@@ -553,7 +553,7 @@ def test_a_layers_objective_changes_no_layer_below(
     moved: int, kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It could only through the net's own text, which is fixed here.
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.sample_label", lambda *_: torch.arange(20))
+    monkeypatch.setattr(FFSequence, "predict_symbols", lambda *_: torch.arange(20))
     monkeypatch.setattr(FFSequence, "dreams", lambda _: made_text(12, first=50).inputs)
     usual, changed = make(**kind), make(**kind)
     changed.layers[moved - 1].threshold *= 0.5
@@ -564,7 +564,7 @@ def test_a_layers_objective_changes_no_layer_below(
 
 
 def test_the_softmax_changes_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffrepro.algorithm.ff_sequence.sample_label", lambda *_: torch.arange(20))
+    monkeypatch.setattr(FFSequence, "predict_symbols", lambda *_: torch.arange(20))
     usual, fast = make(), make(head_learning_rate=10.0)
     for algorithm in (usual, fast):
         algorithm.train_epoch(1)

@@ -119,8 +119,9 @@ def test_minibatches_follow_the_released_code(monkeypatch: pytest.MonkeyPatch) -
         images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
         wrong = (targets.numpy() + draws.integers(1, 10, 20)) % 10
         monkeypatch.setattr(
-            "ffrepro.algorithm.ff_supervised.sample_wrong_label",
-            lambda logits, targets, generator, wrong=wrong: torch.from_numpy(wrong),
+            FFSupervised,
+            "wrong_labels",
+            lambda self, logits, targets, wrong=wrong: torch.from_numpy(wrong),
         )
         algorithm.minibatch(images, targets, lr_factor=0.7)
         reference.minibatch(images.numpy(), targets.numpy(), wrong, lr_factor=0.7)
@@ -142,11 +143,11 @@ def test_wrong_labels_are_sampled_from_the_softmax_before_its_update(monkeypatch
     reference.U = [head.numpy().copy() for head in algorithm.softmax.weights]
     sampled_from = []
 
-    def spy(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def spy(_: FFSupervised, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         sampled_from.append(logits.clone())
         return (targets + 1) % 10
 
-    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.sample_wrong_label", spy)
+    monkeypatch.setattr(FFSupervised, "wrong_labels", spy)
     algorithm.minibatch(images, targets, lr_factor=1.0)
     np.testing.assert_allclose(sampled_from[0], reference.logits(images.numpy()), atol=1e-10)
 
@@ -160,7 +161,7 @@ def test_the_update_is_half_of_the_gradient_of_autograd(goodness: Goodness, monk
     algorithm = make(goodness, peer_normalization=0.0, momentum=0.0, weight_cost=0.0, learning_rate=1.0)
     images, targets = algorithm.train.inputs[:20], algorithm.train.targets[:20]
     wrong = (targets + 3) % 10
-    monkeypatch.setattr("ffrepro.algorithm.ff_supervised.sample_wrong_label", lambda *_: wrong)
+    monkeypatch.setattr(FFSupervised, "wrong_labels", lambda *_: wrong)
 
     weights = [layer.connections.sources[0].weight.clone().requires_grad_() for layer in algorithm.layers]
     objective = torch.zeros((), dtype=torch.float64)

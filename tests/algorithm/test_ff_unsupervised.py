@@ -154,9 +154,7 @@ def test_minibatches_follow_the_formulas(
         images, targets = algorithm.train.inputs[part], algorithm.train.targets[part]
         x, t = images.numpy(), targets.numpy()
         hybrids = np.where(draws.random(x.shape) < 0.5, x, np.roll(x, step + 1, axis=0))
-        monkeypatch.setattr(
-            "ffrepro.algorithm.ff_unsupervised.hybrid_images", lambda *_, hybrids=hybrids: torch.from_numpy(hybrids)
-        )
+        monkeypatch.setattr(FFUnsupervised, "hybrids", lambda *_, hybrids=hybrids: torch.from_numpy(hybrids))
         wrong = (reference.logits(x, span).argmax(1) != t).sum()
         loss, errors = algorithm.minibatch(images, targets, lr_factor=0.7).tolist()
         assert loss == pytest.approx(reference.minibatch(x, hybrids, t, lr_factor=0.7), rel=1e-10)
