@@ -90,14 +90,11 @@ def load(path: Path) -> Record:
 
 def identity(config: dict[str, Any], data_sha256: str) -> str:
     """A hash of what decides a run's result: its resolved config of today, its seed and its data."""
-    return hashed({**experiment(config), "seed": config["seed"], "data": data_sha256})
-
-
-def experiment(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved config that runs share if they differ in seeds and data alone."""
-    decisive = comparable(config)
+    decisive = {**comparable(config), "seed": config["seed"], "data": data_sha256}
     # A precision that was asked for is part of the experiment; the machine's own choice is not.
-    return decisive if config["precision"] == "auto" else {**decisive, "precision": config["precision"]}
+    if config["precision"] != "auto":
+        decisive["precision"] = config["precision"]
+    return hashed(decisive)
 
 
 def comparable(config: dict[str, Any]) -> dict[str, Any]:

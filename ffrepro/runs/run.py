@@ -235,8 +235,7 @@ def _say(job: Job, outcome: Record) -> None:
         return
     reduced = "" if outcome.budget == "paper" else f" ({outcome.budget} budget: no reproduction)"
     stand_in = " on STAND-IN data" if outcome.data["stand_in"] else ""
-    name = metric.headline(outcome.metrics)
-    value = None if name is None else outcome.metrics[name]
-    headline = metric.named(name) if name is not None else None
-    figure = "no metric" if headline is None or value is None else f"{headline.label} {headline.with_unit(value)}"
+    figure, name = "no metric", metric.headline(outcome.metrics)
+    if name is not None and (value := outcome.metrics[name]) is not None:
+        figure = f"{metric.named(name).label} {metric.named(name).with_unit(value)}"
     console.print(f"{job.title}: {figure}{reduced}{stand_in} in {duration(outcome.wall_s)}. Recorded in {job.path}")
